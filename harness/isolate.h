@@ -1,0 +1,35 @@
+/* Work in a child process: a crash, hang or exit in it is a finding, not the end of the run.
+ *
+ * The parent never runs a kernel and never starts a thread, so fork is safe. A child gets item
+ * numbers over a pipe, runs `work` on each, and sends one JSON object per item back. */
+#ifndef ASSAY_HARNESS_ISOLATE_H
+#define ASSAY_HARNESS_ISOLATE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct assay_isolate {
+    size_t count; /* items are numbered 0 … count-1 */
+    int timeout_s; /* per item; the child is killed after it */
+    /* In the child: the result of item i (a new reference). */
+    json_t *(*work)(size_t i, void *user);
+    /* In the parent, in item order: the child's result, or one made here for a child that died:
+     * {"crash": "SIGSEGV"}, {"crash": "exit 3"}, {"crash": "timeout 30 s"}. Borrowed. Returns false
+     * to stop the run. */
+    bool (*done)(size_t i, const json_t *result, void *user);
+    /* In the parent, before an item is sent (progress). May be NULL. */
+    void (*before)(size_t i, void *user);
+    void *user;
+};
+
+/* Returns false if no child could be started. After a death a fresh child takes the next item. */
+bool assay_isolate_run(const struct assay_isolate *iso);
+
+/* Runs one function in a fresh child and returns its JSON result, or {"crash": …}; NULL if no child
+ * could be started. With `exec_self`, the child is this executable run anew with the given
+ * arguments (its JSON result is read from its stdout), so that it inherits no memory. */
+json_t *assay_isolate_once(json_t *(*work)(void *user), void *user, int timeout_s);
+json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s);
+
+#endif

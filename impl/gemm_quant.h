@@ -1,0 +1,153 @@
+/* assay's public kernel interface: quant store, gemm_quant, QuantLinear, backends.
+ *
+ *   y[m × out] = x[m × in] · Wᵀ
+ *
+ * W is `out` rows of GGUF blocks, row-major; `in` is a multiple of the type's block length; x and y
+ * are fp32, row-major. Every function that can fail returns an enum assay_status and, if err is not
+ * NULL, fills in a one-line message. Nothing aborts. Errors are detected before y is written. */
+#ifndef ASSAY_IMPL_GEMM_QUANT_H
+#define ASSAY_IMPL_GEMM_QUANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ref/arith.h"
+#include "ref/types.h"
+
+enum assay_status {
+    ASSAY_OK = 0,
+    ASSAY_EINVAL,       /* NULL pointer, bad shape, size that disagrees with the shape, bad id */
+    ASSAY_EUNSUPPORTED, /* type, ISA or backend not available; never replaced silently */
+    ASSAY_EOVERFLOW,    /* a size does not fit size_t */
+    ASSAY_ENOMEM,
+    ASSAY_EBACKEND, /* the backend's own library failed */
+};
+
+struct assay_error {
+    enum assay_status status;
+    char message[240]; /* one line, no newline */
+};
+
+/* Instruction sets in order of preference. AUTO takes the best that this machine runs. */
+enum assay_isa {
+    ASSAY_ISA_AUTO = 0,
+    ASSAY_ISA_SCALAR,
+    ASSAY_ISA_AVX2,   /* AVX2 + FMA + F16C */
+    ASSAY_ISA_AVX512, /* AVX-512 F/BW/VL/DQ + VBMI + VNNI */
+    ASSAY_ISA_COUNT,
+};
+
+const char *assay_isa_name(enum assay_isa isa); /* "auto", "scalar", "avx2", "avx512" */
+bool assay_isa_parse(const char *name, enum assay_isa *isa);
+bool assay_isa_runs_here(enum assay_isa isa); /* AUTO and SCALAR always do */
+
+/* ---- Backends ------------------------------------------------------------------------------- */
+
+struct assay_ctx;
+struct assay_store;
+struct assay_backend; /* the vtable: impl/backend.h */
+
+/* Registered backends, in order: "scalar", "cpu", "eager-f32", "transient-f16", "ggml". */
+size_t assay_backend_count(void);
+const struct assay_backend *assay_backend_at(size_t i);
+const struct assay_backend *assay_backend_by_name(const char *name); /* NULL if unknown */
+const char *assay_backend_name(const struct assay_backend *b);
+const char *assay_backend_summary(const struct assay_backend *b);
+
+/* False if the backend can't be used on this machine or in this build; `why` (size n) then says why
+ * in a few words. */
+bool assay_backend_available(const struct assay_backend *b, char *why, size_t n);
+
+/* True if the backend multiplies with this type. */
+bool assay_backend_supports(const struct assay_backend *b, const struct assay_type_traits *t);
+
+/* True if the backend's result or speed depends on the ISA choice (so verify enumerates them). */
+bool assay_backend_uses_isa(const struct assay_backend *b);
+
+struct assay_ctx_params {
+    const struct assay_backend *backend; /* required */
+    enum assay_isa isa;                  /* ignored by backends that have no choice */
+    int threads;                         /* >= 1; 0 means 1 */
+    const char *variant; /* backend-specific (cpu: "" or NULL = best, "exact" = fp32 activations;
+                            ggml: "" plain buffer, "repack"); borrowed until create returns */
+};
+
+/* A context holds threads and scratch of one backend. It may be used by one thread at a time. */
+enum assay_status assay_ctx_create(const struct assay_ctx_params *p, struct assay_ctx **out,
+                                   struct assay_error *err);
+void assay_ctx_free(struct assay_ctx *ctx); /* NULL is allowed */
+enum assay_isa assay_ctx_isa(const struct assay_ctx *ctx); /* the resolved ISA, never AUTO */
+
+/* The arithmetic class of a product of type `t` with m rows of x in this context. */
+enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assay_type_traits *t,
+                                  size_t m, struct assay_arith *out, struct assay_error *err);
+
+/* Name of the kernel that this product would run ("gemm_q4_k_q8_k__avx512"), for reports. */
+const char *assay_ctx_kernel(const struct assay_ctx *ctx, const struct assay_type_traits *t,
+                             size_t m);
+
+/* ---- Quant store: one matrix ---------------------------------------------------------------- */
+
+/* Makes a store of `rows` × `in` weights from GGUF bytes. The store borrows `bytes` (any alignment,
+ * usually a file mapping), which must outlive it unless assay_store_owns_weights() is true. nbytes
+ * must equal rows · row_bytes. rows may be 0. The store belongs to ctx's backend and must be freed
+ * before ctx. */
+enum assay_status assay_store_create(struct assay_ctx *ctx, uint32_t type, const void *bytes,
+                                     size_t nbytes, size_t rows, size_t in,
+                                     struct assay_store **out, struct assay_error *err);
+void assay_store_free(struct assay_store *s); /* NULL is allowed */
+
+/* True if the backend keeps its own copy (eager), so the caller may release the bytes. */
+bool assay_store_owns_weights(const struct assay_store *s);
+
+/* Bytes that the weights occupy in memory: the blocks, or the backend's own copy. */
+size_t assay_store_bytes(const struct assay_store *s);
+
+/* y[i*ldy + j] = Σ_k x[i*in + k]·W[j,k] for i < m, j < rows. ldy >= rows, in floats. m = 0 or
+ * rows = 0 is a no-op. x and y must not overlap. Elements of y beyond column `rows` are kept. */
+enum assay_status gemm_quant(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
+                             size_t m, float *y, size_t ldy, struct assay_error *err);
+
+/* ---- QuantLinear: one projection of one or several parts ------------------------------------- */
+
+struct assay_part {
+    uint32_t type; /* GGUF type number */
+    const void *bytes;
+    size_t nbytes;
+    size_t rows;
+};
+
+struct assay_linear;
+
+enum assay_status assay_linear_create(struct assay_ctx *ctx, uint32_t type, const void *bytes,
+                                      size_t nbytes, size_t out, size_t in,
+                                      struct assay_linear **lin, struct assay_error *err);
+
+/* Fused projection (e.g. q and k in Q4_K, v in Q6_K): each part stays in its own store; the outputs
+ * lie side by side in part order, out = Σ rows. Zero-row parts are allowed, zero parts are not. */
+enum assay_status assay_linear_create_fused(struct assay_ctx *ctx, const struct assay_part *parts,
+                                            size_t nparts, size_t in, struct assay_linear **lin,
+                                            struct assay_error *err);
+
+/* Wraps an existing store; the linear takes ownership on success only. */
+enum assay_status assay_linear_from_store(struct assay_ctx *ctx, struct assay_store *store,
+                                          struct assay_linear **lin, struct assay_error *err);
+void assay_linear_free(struct assay_linear *lin); /* NULL is allowed */
+
+size_t assay_linear_in(const struct assay_linear *lin);
+size_t assay_linear_out(const struct assay_linear *lin);
+size_t assay_linear_bytes(const struct assay_linear *lin); /* Σ assay_store_bytes */
+
+/* y[m × out] = x[m × in] · Wᵀ. m = 0 is a no-op. */
+enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay_linear *lin,
+                                       const float *x, float *y, size_t m,
+                                       struct assay_error *err);
+
+/* Row lookup (embedding): dequantises rows ids[0..count) of W into y[count × in]. An id out of
+ * range is an error found before y is written. */
+enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_linear *lin,
+                                    const int64_t *ids, size_t count, float *y,
+                                    struct assay_error *err);
+
+#endif

@@ -1,0 +1,30 @@
+/* Arithmetic classes: what a kernel declares about its rounding, and what its bound follows from. */
+#ifndef ASSAY_REF_ARITH_H
+#define ASSAY_REF_ARITH_H
+
+#include <stdint.h>
+
+/* How the weights enter the products. */
+enum assay_weight_arith {
+    ASSAY_WEIGHT_F32, /* decoded in fp32 (or integer codes with fp32 scales) */
+    ASSAY_WEIGHT_F16, /* decoded, then rounded to IEEE binary16 (overflow to inf included) */
+};
+
+/* How the activations enter the products. */
+enum assay_act_arith {
+    ASSAY_ACT_F32, /* as given */
+    ASSAY_ACT_Q8,  /* int8 blocks of act_block elements, by the rule of ref/act_quant.h */
+    ASSAY_ACT_Q8_F16, /* the same with the block scale rounded to IEEE binary16 (ggml's Q8_0/Q8_1) */
+    ASSAY_ACT_Q8K, /* ggml's Q8_K: block of 256, scale from the signed element of largest magnitude */
+};
+
+/* The accumulation is fp32, in any order. `exact_run` consecutive products are summed exactly
+ * (integer dot products); 1 if every product is rounded. */
+struct assay_arith {
+    enum assay_weight_arith weight;
+    enum assay_act_arith act;
+    uint32_t act_block; /* elements per activation block; 0 with ASSAY_ACT_F32 */
+    uint32_t exact_run; /* elements per exact integer sum, >= 1 */
+};
+
+#endif
