@@ -12,6 +12,7 @@
 struct assay_isolate {
     size_t count; /* items are numbered 0 … count-1 */
     int timeout_s; /* per item; the child is killed after it */
+    bool fresh;    /* a new child for every item, not only after a death */
     /* In the child: the result of item i (a new reference). */
     json_t *(*work)(size_t i, void *user);
     /* In the parent, in item order: the child's result, or one made here for a child that died:
@@ -27,8 +28,9 @@ struct assay_isolate {
 bool assay_isolate_run(const struct assay_isolate *iso);
 
 /* Runs one function in a fresh child and returns its JSON result, or {"crash": …}; NULL if no child
- * could be started. With `exec_self`, the child is this executable run anew with the given
- * arguments (its JSON result is read from its stdout), so that it inherits no memory. */
+ * could be started. With `exec_self`, the child is this executable run anew with the arguments
+ * argv[0], argv[1] … NULL (argv[0] is the worker command, the program's own path is put before it);
+ * its JSON result is all that it writes to stdout. It inherits no memory. */
 json_t *assay_isolate_once(json_t *(*work)(void *user), void *user, int timeout_s);
 json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s);
 

@@ -21,6 +21,8 @@ struct assay_option {
 /* Parsed arguments: value per option row, and the positional arguments. Strings point into argv. */
 struct assay_args {
     const struct assay_command *command;
+    int argc;    /* the arguments as given, argv[0] the command's name: for assay_record_new */
+    char **argv; /* NULL-terminated */
     const char **values; /* parallel to command->options; flags: "1" or NULL */
     const char **positional;
     size_t n_positional;
@@ -47,15 +49,16 @@ void assay_args_free(struct assay_args *args);
 const char *assay_args_get(const struct assay_args *args, const char *name); /* NULL: not given */
 bool assay_args_flag(const struct assay_args *args, const char *name);
 
-/* Typed access; each prints a one-line error naming the option and returns false on bad input.
- * u64 accepts decimal, 0x… and the suffixes k, M, G (powers of 1024). */
+/* Typed access; each prints a one-line error naming the option and returns false on bad input. An
+ * option that is absent (and has no fallback) leaves *v as it was and returns true. u64 accepts
+ * decimal, 0x… and the suffixes k, M, G (powers of 1024). */
 bool assay_args_u64(const struct assay_args *args, const char *name, unsigned long long *v,
                     unsigned long long min, unsigned long long max);
 bool assay_args_double(const struct assay_args *args, const char *name, double *v, double min,
                        double max);
 
-/* Splits "a,b,c" at commas and calls `each` per item; stops and returns false when it does. An empty
- * item is an error. */
+/* Splits "a,b,c" at commas and calls `each` per item; stops and returns false when it does (`each`
+ * prints the error). An empty item is an error. Absent option: no call, true. */
 bool assay_args_list(const struct assay_args *args, const char *name,
                      bool (*each)(const char *item, void *user), void *user);
 
@@ -66,6 +69,10 @@ void assay_print_man(FILE *f, const struct assay_command *const *commands, size_
 /* "assay CMD: message\n" on stderr; returns ASSAY_EXIT_USAGE. */
 int assay_usage_error(const struct assay_command *cmd, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The program: handles --help, --version and unknown commands, runs argv[1], and sees to it that a
+ * failed write to stdout is not lost. Returns the exit code. */
+int assay_dispatch(const struct assay_command *const *commands, size_t n, int argc, char **argv);
 
 /* The command table (main.c). */
 extern const struct assay_command assay_cmd_inspect, assay_cmd_verify, assay_cmd_bench,
