@@ -1,0 +1,371 @@
+#include "isolate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE on the socket instead */
+#endif
+
+struct child {
+    pid_t pid; /* 0: none */
+    int fd;    /* item numbers go down, results come up */
+};
+
+enum receive { RECEIVED, HUNG, GONE };
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool send_all(int fd, const void *data, size_t n) {
+    const char *p = data;
+    while (n > 0) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        p += sent;
+        n -= (size_t)sent;
+    }
+    return true;
+}
+
+/* Reads up to n bytes; *got is fewer only at the end of the stream. deadline < 0: wait for ever. */
+static enum receive read_until(int fd, void *data, size_t n, double deadline, size_t *got) {
+    char *p = data;
+
+    for (*got = 0; *got < n;) {
+        struct pollfd pfd = {.fd = fd, .events = POLLIN};
+        double left = deadline - seconds();
+        ssize_t r;
+
+        if (deadline >= 0 && left <= 0)
+            return HUNG;
+        r = poll(&pfd, 1, deadline < 0 ? -1 : (int)(left * 1000) + 1);
+        if (r <= 0)
+            continue; /* interrupted, or the deadline is seen above */
+        r = read(fd, p + *got, n - *got);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return GONE;
+        *got += (size_t)r;
+    }
+    return RECEIVED;
+}
+
+static enum receive read_all(int fd, void *data, size_t n, double deadline) {
+    size_t got;
+    return read_until(fd, data, n, deadline, &got);
+}
+
+/* What every child does first: die with the parent, leave no core file. */
+static void child_setup(void) {
+    struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+}
+
+/* One message is a 64-bit length and that many bytes of JSON text; length 0: no result. */
+static bool send_result(int fd, json_t *result) {
+    char *text = result != NULL ? json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    uint64_t len = text != NULL ? strlen(text) : 0;
+    bool ok = send_all(fd, &len, sizeof len) && send_all(fd, text, (size_t)len);
+
+    free(text);
+    return ok;
+}
+
+static _Noreturn void child_loop(const struct assay_isolate *iso, int fd) {
+    uint64_t item;
+
+    child_setup();
+    while (read_all(fd, &item, sizeof item, -1) == RECEIVED) {
+        json_t *result = iso->work((size_t)item, iso->user);
+        bool ok = send_result(fd, result);
+        json_decref(result);
+        if (!ok)
+            break;
+    }
+    fflush(stderr);
+    _exit(0);
+}
+
+static bool child_start(const struct assay_isolate *iso, struct child *c) {
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
+        return false;
+#ifdef SO_NOSIGPIPE
+    setsockopt(fds[0], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+    setsockopt(fds[1], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
+#endif
+    fflush(NULL); /* what is buffered must not be written by the child as well */
+    c->pid = fork();
+    if (c->pid < 0) {
+        close(fds[0]);
+        close(fds[1]);
+        c->pid = 0;
+        return false;
+    }
+    if (c->pid == 0) {
+        close(fds[0]);
+        child_loop(iso, fds[1]);
+    }
+    close(fds[1]);
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    c->fd = fds[0];
+    return true;
+}
+
+static int wait_for(pid_t pid) {
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+/* Lets a healthy child end by closing its socket. */
+static void child_stop(struct child *c) {
+    if (c->pid == 0)
+        return;
+    close(c->fd);
+    wait_for(c->pid);
+    c->pid = 0;
+}
+
+static const char *signal_name(int sig) {
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+        {SIGSEGV, "SIGSEGV"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
+        {SIGILL, "SIGILL"},   {SIGKILL, "SIGKILL"}, {SIGTERM, "SIGTERM"}, {SIGTRAP, "SIGTRAP"},
+        {SIGSYS, "SIGSYS"},   {SIGPIPE, "SIGPIPE"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].number == sig)
+            return names[i].name;
+    return NULL;
+}
+
+static json_t *describe_death(int status) {
+    char text[40];
+
+    if (WIFSIGNALED(status)) {
+        const char *name = signal_name(WTERMSIG(status));
+        if (name != NULL)
+            return json_pack("{ss}", "crash", name);
+        snprintf(text, sizeof text, "signal %d", WTERMSIG(status));
+    } else {
+        snprintf(text, sizeof text, "exit %d", WEXITSTATUS(status));
+    }
+    return json_pack("{ss}", "crash", text);
+}
+
+static json_t *describe_timeout(int timeout_s) {
+    char text[40];
+    snprintf(text, sizeof text, "timeout %d s", timeout_s);
+    return json_pack("{ss}", "crash", text);
+}
+
+static enum receive receive_result(int fd, double deadline, json_t **result) {
+    uint64_t len;
+    enum receive r = read_all(fd, &len, sizeof len, deadline);
+    char *text;
+
+    *result = NULL;
+    if (r != RECEIVED || len == 0)
+        return r;
+    text = len <= SIZE_MAX ? malloc((size_t)len) : NULL;
+    if (text == NULL)
+        return GONE;
+    r = read_all(fd, text, (size_t)len, deadline);
+    if (r == RECEIVED)
+        *result = json_loadb(text, (size_t)len, JSON_DECODE_ANY, NULL);
+    free(text);
+    return r;
+}
+
+/* The result of one item; afterwards the child lives on or has been buried. */
+static json_t *run_item(struct child *c, size_t item, int timeout_s) {
+    uint64_t number = item;
+    json_t *result = NULL;
+    enum receive r = GONE;
+
+    if (send_all(c->fd, &number, sizeof number))
+        r = receive_result(c->fd, seconds() + timeout_s, &result);
+    if (r == RECEIVED)
+        return result != NULL ? result : json_pack("{ss}", "crash", "no result");
+    if (r == HUNG)
+        kill(c->pid, SIGKILL);
+    close(c->fd);
+    int status = wait_for(c->pid);
+    c->pid = 0;
+    return r == HUNG ? describe_timeout(timeout_s) : describe_death(status);
+}
+
+bool assay_isolate_run(const struct assay_isolate *iso) {
+    struct child c = {0, -1};
+    bool go_on = true, started = true;
+
+    for (size_t i = 0; i < iso->count && go_on; i++) {
+        json_t *result;
+
+        if (iso->before != NULL)
+            iso->before(i, iso->user);
+        if (iso->fresh)
+            child_stop(&c);
+        if (c.pid == 0 && !child_start(iso, &c)) {
+            started = false;
+            break;
+        }
+        result = run_item(&c, i, iso->timeout_s);
+        go_on = iso->done(i, result, iso->user);
+        json_decref(result);
+    }
+    child_stop(&c);
+    return started;
+}
+
+struct once {
+    json_t *(*work)(void *user);
+    void *user;
+    json_t *result;
+};
+
+static json_t *once_work(size_t i, void *user) {
+    struct once *once = user;
+    (void)i;
+    return once->work(once->user);
+}
+
+static bool once_done(size_t i, const json_t *result, void *user) {
+    struct once *once = user;
+    (void)i;
+    once->result = json_deep_copy(result);
+    return true;
+}
+
+json_t *assay_isolate_once(json_t *(*work)(void *user), void *user, int timeout_s) {
+    struct once once = {.work = work, .user = user};
+    struct assay_isolate iso = {
+        .count = 1,
+        .timeout_s = timeout_s,
+        .work = once_work,
+        .done = once_done,
+        .user = &once,
+    };
+    return assay_isolate_run(&iso) ? once.result : NULL;
+}
+
+static bool self_path(char *path, size_t size) {
+#ifdef __APPLE__
+    uint32_t n = (uint32_t)size;
+    return _NSGetExecutablePath(path, &n) == 0;
+#else
+    ssize_t n = readlink("/proc/self/exe", path, size - 1);
+    if (n < 0)
+        return false;
+    path[n] = '\0';
+    return true;
+#endif
+}
+
+static _Noreturn void exec_self(const char *path, const char *const *argv, int out) {
+    size_t n = 0;
+    const char **args;
+
+    while (argv[n] != NULL)
+        n++;
+    args = calloc(n + 2, sizeof *args);
+    child_setup();
+    if (args == NULL || dup2(out, STDOUT_FILENO) < 0)
+        _exit(127);
+    args[0] = path;
+    memcpy(args + 1, argv, n * sizeof *argv);
+    execv(path, (char *const *)(uintptr_t)args);
+    _exit(127);
+}
+
+/* Everything up to the end of the stream, NUL-terminated; NULL if memory ran out. */
+static char *read_output(int fd, double deadline, enum receive *r, size_t *len) {
+    size_t size = 4096, got;
+    char *text = malloc(size);
+
+    for (*len = 0; text != NULL;) {
+        char *more;
+
+        *r = read_until(fd, text + *len, size - *len, deadline, &got);
+        *len += got;
+        if (*r != RECEIVED)
+            return text;
+        more = realloc(text, size *= 2);
+        if (more == NULL)
+            free(text);
+        text = more;
+    }
+    *r = HUNG; /* the child must be killed: nobody reads it */
+    return NULL;
+}
+
+json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s) {
+    char path[4096];
+    enum receive r;
+    size_t len;
+    char *text;
+    json_t *result;
+    int fds[2], status;
+    pid_t pid;
+
+    if (!self_path(path, sizeof path) || pipe(fds) != 0)
+        return NULL;
+    fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+    fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0)
+        exec_self(path, argv, fds[1]);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        return NULL;
+    }
+    text = read_output(fds[0], seconds() + timeout_s, &r, &len);
+    close(fds[0]);
+    if (r == HUNG)
+        kill(pid, SIGKILL);
+    status = wait_for(pid);
+    if (r == HUNG)
+        result = describe_timeout(timeout_s);
+    else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        result = describe_death(status);
+    else if ((result = json_loadb(text, len, 0, NULL)) == NULL)
+        result = json_pack("{ss}", "crash", "output is not JSON");
+    free(text);
+    return result;
+}

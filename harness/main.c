@@ -1,0 +1,11 @@
+/* assay: the command table. */
+#include "options.h"
+
+static const struct assay_command *const commands[] = {
+    &assay_cmd_inspect, &assay_cmd_verify, &assay_cmd_bench,   &assay_cmd_mem,
+    &assay_cmd_report,  &assay_cmd_types,  &assay_cmd_version,
+};
+
+int main(int argc, char **argv) {
+    return assay_dispatch(commands, sizeof commands / sizeof commands[0], argc, argv);
+}

@@ -1,0 +1,105 @@
+#include "record.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "env.h"
+
+static json_t *utc_now(void) {
+    char text[32];
+    time_t now = time(NULL);
+    struct tm tm;
+
+    gmtime_r(&now, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_string(text);
+}
+
+static json_t *arguments(int argc, char **argv) {
+    json_t *list = json_array();
+
+    for (int i = 1; i < argc; i++) {
+        json_t *s = json_string(argv[i]);
+        /* A file name need not be UTF-8; JSON strings must be. */
+        if (s == NULL)
+            s = json_string("(not UTF-8)");
+        json_array_append_new(list, s);
+    }
+    return list;
+}
+
+static json_t *build(const struct assay_env *e) {
+    return json_pack("{ss ss sb ss ss}", "version", e->version, "commit", e->commit, "dirty",
+                     (int)e->dirty, "compiler", e->compiler, "flags", e->cflags);
+}
+
+static json_t *machine(const struct assay_env *e) {
+    return json_pack("{ss ss ss si sI sI sI sI ss}", "cpu", e->cpu_model, "features",
+                     e->cpu_features, "isa", e->isa, "cores", e->cores, "memory_bytes",
+                     (json_int_t)e->memory_bytes, "l1d_bytes", (json_int_t)e->l1d_bytes, "l2_bytes",
+                     (json_int_t)e->l2_bytes, "l3_bytes", (json_int_t)e->l3_bytes, "os", e->os);
+}
+
+json_t *assay_record_new(const char *command, int argc, char **argv, int threads, uint64_t seed) {
+    const struct assay_env *e = assay_env_get();
+
+    /* json_pack steals the nested values and fails if any is NULL. */
+    return json_pack("{si ss so so so si sI so}", "schema", ASSAY_RECORD_SCHEMA, "command", command,
+                     "arguments", arguments(argc, argv), "assay", build(e), "machine", machine(e),
+                     "threads", threads, "seed", (json_int_t)seed, "started", utc_now());
+}
+
+static bool write_failed(const char *path, const char *why) {
+    fprintf(stderr, "assay: %s: can't write the record: %s\n", path, why);
+    return false;
+}
+
+/* Two spaces a level would double the size of a record with thousands of results. */
+#define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(17))
+
+bool assay_record_write(json_t *record, const char *path) {
+    size_t size = strlen(path) + sizeof ".part";
+    char *part;
+    FILE *f;
+    bool ok;
+
+    if (json_object_set_new(record, "finished", utc_now()) != 0)
+        return write_failed(path, "out of memory");
+    if (strcmp(path, "-") == 0) {
+        ok = json_dumpf(record, stdout, DUMP_FLAGS) == 0 && putchar('\n') != EOF &&
+             fflush(stdout) == 0;
+        return ok || write_failed("standard output", strerror(errno));
+    }
+    part = malloc(size);
+    if (part == NULL)
+        return write_failed(path, "out of memory");
+    snprintf(part, size, "%s.part", path);
+    f = fopen(part, "w");
+    if (f == NULL) {
+        free(part);
+        return write_failed(path, strerror(errno));
+    }
+    ok = json_dumpf(record, f, DUMP_FLAGS) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
+    ok = fclose(f) == 0 && ok;
+    ok = ok && rename(part, path) == 0;
+    if (!ok) {
+        int error = errno;
+        unlink(part);
+        errno = error;
+    }
+    free(part);
+    return ok || write_failed(path, strerror(errno));
+}
+
+json_t *assay_json_real(double v) {
+    if (isnan(v))
+        return json_string("nan");
+    if (isinf(v))
+        return json_string(v > 0 ? "inf" : "-inf");
+    return json_real(v);
+}
