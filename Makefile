@@ -17,7 +17,10 @@ CC_ID   := $(notdir $(firstword $(CC)))
 ifeq ($(CROSS),aarch64)
 CC      := aarch64-linux-gnu-gcc
 CC_ID   := aarch64-gcc
-RUN     ?= qemu-aarch64
+# Debian's arm64 libraries, unpacked there by ci/aarch64-sysroot.sh.
+SYSROOT := $(CURDIR)/build/aarch64-sysroot
+RUN     := ASSAY_EMULATOR=$(shell command -v qemu-aarch64) ASSAY_EMULATOR_ROOT=$(SYSROOT) \
+           qemu-aarch64 -L $(SYSROOT)
 endif
 empty   :=
 space   := $(empty) $(empty)
@@ -33,7 +36,7 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
 OPT     ?= -O2
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-math-errno \
-             -fopenmp $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+             $(OPENMP) $(SYSROOT_FLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 # Per-folder flags: the folder decides the ISA. ref/ is plain portable C without contraction.
 FLAGS_ref        := -ffp-contract=off -fno-openmp
@@ -42,10 +45,26 @@ FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 -O3 -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
                     -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 -O3 -ffp-contract=off
 
-PKGS    := jansson smartcols openblas
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-LDLIBS  = $(PKG_LIBS) -ldl -lm -lpthread
+OPENMP        := -fopenmp
+PKG_CONFIG    := pkg-config
+ifeq ($(CROSS),aarch64)
+SYSROOT_FLAGS := --sysroot=$(SYSROOT)
+SYSROOT_LIB   := $(SYSROOT)/usr/lib/aarch64-linux-gnu
+PKG_CONFIG    := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT_LIB)/pkgconfig \
+                 pkg-config
+CROSS_LDLIBS  := -Wl,-rpath-link,$(SYSROOT_LIB)
+else ifeq ($(OS),Darwin)
+# Homebrew keeps these out of the default search paths; Apple's clang takes OpenMP by its front end.
+BREW          := $(shell brew --prefix)
+PKG_CONFIG    := PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$(BREW)/opt/util-linux/lib/pkgconfig \
+                 pkg-config
+OPENMP        := -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
+CROSS_LDLIBS  := -L$(BREW)/opt/libomp/lib -lomp -L$(BREW)/lib
+endif
+PKGS       := jansson smartcols openblas
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
@@ -57,17 +76,35 @@ endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c,$(wildcard harness/*.c))
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
+# Criterion executes the test binary anew for each test; under qemu-user this makes that work.
+CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
 TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 .PHONY: all
-all: $(BUILD)/assay $(BUILD)/libassay.a
+all: $(BUILD)/assay $(BUILD)/libassay.a ## Build the program and the library (the default)
+
+.DELETE_ON_ERROR:
 
 $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+
+# What env.c tells about this build. The file changes only when its content does, so that a commit
+# compiles one file anew.
+STAMP := $(BUILD)/stamp.h
+.PHONY: FORCE
+$(STAMP): FORCE
+	$(Q)mkdir -p $(@D); { \
+	    echo '#define ASSAY_VERSION "$(VERSION)"'; \
+	    echo "#define ASSAY_COMMIT \"$$(git rev-parse HEAD 2>/dev/null || echo unknown)\""; \
+	    echo "#define ASSAY_DIRTY $$(git status --porcelain -uno 2>/dev/null | head -n 1 | grep -c .)"; \
+	    echo '#define ASSAY_CFLAGS "$(subst ",\",$(strip $(OPT) $(CFLAGS)))"'; \
+	} >$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+$(BUILD)/harness/env.o: $(STAMP)
+$(BUILD)/harness/env.o: ISA_FLAGS = -include $(STAMP)
 
 $(BUILD)/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
@@ -81,8 +118,115 @@ $(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/l
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
+$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC)))
+
+# make for the targets below: as many jobs as there are CPUs, unless -j was given.
+REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
+
+# ---- Checks ---------------------------------------------------------------------------------------
+# pkg-config runs while this file is read, so what installs packages starts make anew afterwards.
+
+.PHONY: check
+check: ## Install what is missing, build, run every test (TEST=suite/name runs a part)
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) run-tests
+
+# Shell tests of the command line first: Criterion's summary is the closing line.
+.PHONY: run-tests
+run-tests: all $(BUILD)/tests
+	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
+	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
+	@echo "  TEST  $(BUILD)/tests"
+	$(Q)$(RUN) $(BUILD)/tests --short-filename $(if $(TEST),--filter '$(TEST)')
+
+.PHONY: check-clang
+check-clang: ## The tests built by clang
+	$(Q)ci/install-deps.sh --clang
+	$(Q)$(REMAKE) CC=clang run-tests
+
+.PHONY: check-san
+check-san: ## The tests under the address and undefined-behaviour sanitizers
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) SAN=address,undefined run-tests
+
+.PHONY: check-aarch64
+check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian only)
+	$(Q)ci/install-deps.sh --aarch64
+	$(Q)if ! command -v apt-get >/dev/null; then echo "SKIP check-aarch64: needs Debian packages"; \
+	else ci/aarch64-sysroot.sh build/aarch64-sysroot && \
+	     $(REMAKE) CROSS=aarch64 run-tests; fi
+
+.PHONY: check-all
+check-all: ## All of the above, one after the other
+	$(Q)for t in check check-clang check-san check-aarch64; do \
+	    echo "== make $$t"; $(MAKE) --no-print-directory $$t || exit 1; done
+
+# ---- Demonstration and full verification ----------------------------------------------------------
+
+.PHONY: demo
+demo: ## Install what is missing, build, verify + bench + mem on a real model, make the report
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all
+	$(Q)sh ci/demo.sh $(BUILD)/assay build/demo
+
+.PHONY: verify-full
+verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks
+	$(Q)for f in $(wildcard datasets/*/*.gguf); do \
+	    echo "== $$f"; $(BUILD)/assay verify --gguf $$f || exit 1; done
+	$(Q)$(BUILD)/assay verify
+
+# ---- Installation ---------------------------------------------------------------------------------
+
+PUBLIC_HEADERS := ref/types.def ref/types.h ref/arith.h ref/gemm.h ref/act_quant.h ref/bounds.h \
+                  impl/gemm_quant.h impl/backend.h
+
+$(BUILD)/assay.1: $(BUILD)/assay
+	$(Q)$(RUN) $< help-man >$@
+
+$(BUILD)/assay.pc: Makefile
+	$(Q)mkdir -p $(@D); printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' \
+	    'includedir=$${prefix}/include/assay' '' 'Name: assay' \
+	    'Description: quantised matrix products on GGUF blocks, and their scalar reference' \
+	    'Version: $(VERSION)' 'Requires.private: openblas' 'Libs: -L$${libdir} -lassay' \
+	    'Libs.private: -fopenmp -ldl -lm -lpthread' 'Cflags: -I$${includedir}' >$@
+
+.PHONY: install
+install: all $(BUILD)/assay.1 $(BUILD)/assay.pc ## Install under PREFIX (default /usr/local), staged by DESTDIR
+	$(Q)set -e; to=$(DESTDIR)$(PREFIX); \
+	install -d $$to/bin $$to/lib/pkgconfig $$to/share/man/man1; \
+	install -m 755 $(BUILD)/assay $$to/bin/; \
+	install -m 644 $(BUILD)/libassay.a $$to/lib/; \
+	install -m 644 $(BUILD)/assay.pc $$to/lib/pkgconfig/; \
+	install -m 644 $(BUILD)/assay.1 $$to/share/man/man1/; \
+	for h in $(PUBLIC_HEADERS); do \
+	    install -d $$to/include/assay/$$(dirname $$h); \
+	    install -m 644 $$h $$to/include/assay/$$h; \
+	done
+
+.PHONY: uninstall
+uninstall: ## Remove what install put there
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/assay lib/libassay.a lib/pkgconfig/assay.pc \
+	    share/man/man1/assay.1)
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/assay
+
+# ---- Upkeep ---------------------------------------------------------------------------------------
+
+.PHONY: format
+format: ## Format the C sources with clang-format
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: clean
+clean: ## Remove build/
+	$(Q)rm -rf build
+
+.PHONY: help
+help: ## List the targets
+	@echo "Targets:"
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+	    awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+	@echo "Variables:"
+	@sed -n '/^#   /s/^# //p' $(MAKEFILE_LIST)
