@@ -44,8 +44,11 @@ struct assay_gguf_tensor {
 
 struct assay_gguf; /* opaque: an opened model, one file or all its splits */
 
-/* Opens a model. Given one file of a split set (-0000I-of-0000N) it opens all of them. On failure
- * returns NULL and writes to err one line "FILE: offset N: REASON". */
+/* Opens a model and checks all of its structure: whatever it returns can be read without further
+ * bounds checks. Stricter than some readers where the specification is: a bool is 0 or 1, names are
+ * neither empty nor hold a NUL, no dimension is zero, tensors do not overlap. Given one file of a
+ * split set (-0000I-of-0000N) it opens all of them. The file must not shrink while it is open. On
+ * failure returns NULL and writes to err one line "FILE: offset N: REASON". */
 struct assay_gguf *assay_gguf_open(const char *path, char *err, size_t err_size);
 void assay_gguf_close(struct assay_gguf *g); /* NULL is allowed */
 
@@ -58,9 +61,10 @@ const char *assay_gguf_split_path(const struct assay_gguf *g, uint32_t i);
 size_t assay_gguf_kv_count(const struct assay_gguf *g); /* metadata of the first split */
 const struct assay_gguf_kv *assay_gguf_kv_at(const struct assay_gguf *g, size_t i);
 const struct assay_gguf_kv *assay_gguf_kv_find(const struct assay_gguf *g, const char *key);
-bool assay_gguf_kv_u64(const struct assay_gguf_kv *kv, uint64_t *v); /* any integer or bool kind */
+bool assay_gguf_kv_u64(const struct assay_gguf_kv *kv, uint64_t *v); /* non-negative integer, bool */
 bool assay_gguf_kv_f64(const struct assay_gguf_kv *kv, double *v);   /* any scalar number */
-/* Writes a printable form ("[u32 × 512] 1, 2, 3 …", strings escaped) and returns its length. */
+/* Writes a printable form ("[u32 × 512] 1, 2, 3 …", strings quoted and escaped): one line of valid
+ * UTF-8, cut with an ellipsis if it does not fit in buf[size]. Returns the length written. */
 size_t assay_gguf_kv_format(const struct assay_gguf_kv *kv, char *buf, size_t size);
 
 size_t assay_gguf_tensor_count(const struct assay_gguf *g);

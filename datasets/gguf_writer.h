@@ -10,9 +10,13 @@
 
 struct assay_gguf_writer; /* opaque */
 
-/* Adding is in memory; nothing touches the disk before _begin. Every call returns false on failure
- * (out of memory, I/O) with the reason in assay_gguf_writer_error(). */
-struct assay_gguf_writer *assay_gguf_writer_new(uint32_t alignment); /* power of two; 0 = 32 */
+/* Adding is in memory and checks what it is given, but for duplicate names; nothing touches
+ * the disk before _begin. Every call returns false on failure (bad argument, out of memory, I/O)
+ * with the reason in assay_gguf_writer_error(). A writer writes one file.
+ *
+ * _new takes the alignment, a power of two from 8 on (0 means the default, 32); another one than 32
+ * is recorded as general.alignment. NULL if memory ran out. */
+struct assay_gguf_writer *assay_gguf_writer_new(uint32_t alignment);
 void assay_gguf_writer_free(struct assay_gguf_writer *w);            /* removes an unfinished file */
 const char *assay_gguf_writer_error(const struct assay_gguf_writer *w);
 
