@@ -1,0 +1,372 @@
+#include "case.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const op_names[] = {
+    [ASSAY_OP_GEMM] = "gemm",
+    [ASSAY_OP_FUSED] = "fused",
+    [ASSAY_OP_ROWS] = "rows",
+};
+enum { N_OPS = sizeof op_names / sizeof op_names[0] };
+
+/* Variants besides the default, by backend name (struct assay_ctx_params documents them). */
+static const struct {
+    const char *backend;
+    const char *variants[3];
+} variant_table[] = {
+    {"cpu", {"", "exact", NULL}},
+    {"ggml", {"", "repack", NULL}},
+};
+
+const char *const *assay_backend_variants(const struct assay_backend *b) {
+    static const char *const none[] = {"", NULL};
+    for (size_t i = 0; i < sizeof variant_table / sizeof variant_table[0]; i++)
+        if (strcmp(variant_table[i].backend, assay_backend_name(b)) == 0)
+            return variant_table[i].variants;
+    return none;
+}
+
+size_t assay_problem_rows(const struct assay_problem *p) {
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_parts; i++)
+        n += p->parts[i].rows;
+    return n;
+}
+
+int64_t assay_problem_lookup(const struct assay_problem *p, size_t i) {
+    size_t last = p->parts[0].rows - 1;
+    /* Evenly spread over the rows, both ends included; double is exact enough to pick a row. */
+    size_t down = p->m > 1 ? (size_t)((double)i * (double)last / (double)(p->m - 1)) : 0;
+    return (int64_t)(last - (down < last ? down : last));
+}
+
+/* ---- Writing ---- */
+
+struct text {
+    char *buf;
+    size_t size, len;
+};
+
+static void put_char(struct text *t, char c) {
+    if (t->len + 1 < t->size)
+        t->buf[t->len] = c;
+    t->len++;
+}
+
+static void put(struct text *t, const char *s) {
+    while (*s != '\0')
+        put_char(t, *s++);
+}
+
+static void put_number(struct text *t, size_t v) {
+    char digits[24];
+    snprintf(digits, sizeof digits, "%zu", v);
+    put(t, digits);
+}
+
+static bool is_plain(unsigned char c) {
+    return (c < 0x80 && isalnum(c)) || c == '.' || c == '_' || c == '-';
+}
+
+static void put_name(struct text *t, struct assay_gguf_str name) {
+    for (uint64_t i = 0; i < name.len; i++) {
+        unsigned char c = (unsigned char)name.data[i];
+        char escape[4];
+        if (is_plain(c)) {
+            put_char(t, (char)c);
+        } else {
+            snprintf(escape, sizeof escape, "%%%02X", c);
+            put(t, escape);
+        }
+    }
+}
+
+static void put_problem(struct text *t, const struct assay_problem *p) {
+    bool generated = p->parts[0].tensor == NULL;
+
+    put(t, op_names[p->op]);
+    put_char(t, '/');
+    for (size_t i = 0; i < p->n_parts; i++) {
+        if (i > 0)
+            put_char(t, '+');
+        if (generated) {
+            put(t, p->parts[i].type->name);
+        } else {
+            put_char(t, '@');
+            put_name(t, p->parts[i].tensor->name);
+        }
+    }
+    put(t, generated ? "/" : "/m");
+    put_number(t, p->m);
+    if (generated) {
+        put_char(t, 'x');
+        put_number(t, p->parts[0].rows);
+        put_char(t, 'x');
+        put_number(t, p->k);
+        put_char(t, '/');
+        put(t, assay_weights_gen_name(p->weights));
+    }
+    if (p->op != ASSAY_OP_ROWS) {
+        put_char(t, '/');
+        put(t, assay_acts_gen_name(p->acts));
+    }
+}
+
+static size_t finish(struct text *t) {
+    if (t->size > 0)
+        t->buf[t->len < t->size ? t->len : t->size - 1] = '\0';
+    return t->len;
+}
+
+size_t assay_problem_id(const struct assay_problem *p, char *buf, size_t size) {
+    struct text t = {buf, size, 0};
+    put_problem(&t, p);
+    return finish(&t);
+}
+
+size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r, char *buf,
+                     size_t size) {
+    struct text t = {buf, size, 0};
+
+    put_problem(&t, p);
+    put_char(&t, '/');
+    put(&t, assay_backend_name(r->backend));
+    if (*r->variant != '\0') {
+        put_char(&t, '+');
+        put(&t, r->variant);
+    }
+    put_char(&t, '/');
+    put(&t, r->isa == ASSAY_ISA_AUTO ? "-" : assay_isa_name(r->isa));
+    put(&t, "/t");
+    put_number(&t, (size_t)r->threads);
+    return finish(&t);
+}
+
+/* FNV-1a (Fowler, Noll, Vo), continued from h. */
+static uint64_t hash(uint64_t h, const char *s) {
+    for (; *s != '\0'; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return h;
+}
+
+uint64_t assay_problem_seed(const struct assay_problem *p, uint64_t base_seed, const char *stream) {
+    char id[1024];
+    assay_problem_id(p, id, sizeof id);
+    return hash(hash(0xcbf29ce484222325u ^ base_seed, id), stream);
+}
+
+/* ---- Reading ---- */
+
+/* Takes the text up to `end` (or all) off *s, which stands behind it afterwards; NULL if there is
+ * none. Writes a NUL over the separator. */
+static char *take(char **s, char end) {
+    char *start = *s;
+    char *at;
+
+    if (start == NULL || *start == '\0')
+        return NULL;
+    at = strchr(start, end);
+    *s = NULL;
+    if (at != NULL) {
+        *at = '\0';
+        *s = at + 1;
+    }
+    return start;
+}
+
+static bool parse_size(const char *s, size_t *v) {
+    unsigned long long n;
+    char *end;
+
+    if (s == NULL || !isdigit((unsigned char)*s))
+        return false;
+    n = strtoull(s, &end, 10);
+    *v = (size_t)n;
+    /* 2^40 elements are beyond any matrix, and products of two such sizes still fit 80 bits. */
+    return *end == '\0' && n >= 1 && n < (1ULL << 40);
+}
+
+static bool parse_dims(char *s, bool generated, struct assay_problem *p, size_t *n) {
+    if (!generated)
+        return s[0] == 'm' && parse_size(s + 1, &p->m);
+    return parse_size(take(&s, 'x'), &p->m) && parse_size(take(&s, 'x'), n) && parse_size(s, &p->k);
+}
+
+static int hex_digit(char c) {
+    const char *digits = "0123456789ABCDEF";
+    const char *at = c != '\0' ? strchr(digits, toupper((unsigned char)c)) : NULL;
+    return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* Undoes %XX in place; false for a broken escape or an encoded NUL. */
+static bool unescape(char *s) {
+    char *out = s;
+    for (; *s != '\0'; s++) {
+        if (*s == '%') {
+            int high = hex_digit(s[1]);
+            int low = high >= 0 ? hex_digit(s[2]) : -1;
+            if (low < 0 || high + low == 0)
+                return false;
+            *out++ = (char)(high * 16 + low);
+            s += 2;
+        } else {
+            *out++ = *s;
+        }
+    }
+    *out = '\0';
+    return true;
+}
+
+struct parser {
+    const struct assay_case_scope *scope;
+    char *err;
+    size_t err_size;
+};
+
+static bool fail(const struct parser *ps, const char *what, const char *which) {
+    snprintf(ps->err, ps->err_size, "%s '%s'", what, which != NULL ? which : "");
+    return false;
+}
+
+static bool parse_part(const struct parser *ps, char *word, struct assay_case_part *part) {
+    if (word[0] != '@') {
+        part->type = assay_type_by_name(word);
+        if (part->type == NULL || part->type->dequant == NULL)
+            return fail(ps, "no decodable type", word);
+        return true;
+    }
+    if (ps->scope->gguf == NULL)
+        return fail(ps, "--gguf is needed for the tensor", word + 1);
+    if (!unescape(word + 1))
+        return fail(ps, "broken escape in the tensor name", word + 1);
+    part->tensor = assay_gguf_tensor_find(ps->scope->gguf, word + 1);
+    if (part->tensor == NULL)
+        return fail(ps, "the file has no tensor", word + 1);
+    part->type = part->tensor->type;
+    if (part->type->dequant == NULL)
+        return fail(ps, "can't decode the tensor", word + 1);
+    return true;
+}
+
+static bool parse_parts(const struct parser *ps, char *s, struct assay_problem *p) {
+    char *word;
+
+    for (p->n_parts = 0; (word = take(&s, '+')) != NULL; p->n_parts++) {
+        if (p->n_parts == ASSAY_MAX_PARTS)
+            return fail(ps, "too many parts, from", word);
+        if (!parse_part(ps, word, &p->parts[p->n_parts]))
+            return false;
+        if ((p->parts[p->n_parts].tensor == NULL) != (p->parts[0].tensor == NULL))
+            return fail(ps, "tensors and types can't be mixed at", word);
+    }
+    return p->n_parts > 0 && (p->n_parts == 1 || p->op == ASSAY_OP_FUSED)
+               ? true
+               : fail(ps, "wrong number of parts for", op_names[p->op]);
+}
+
+/* Rows of the parts and k, checked against the types. */
+static bool settle_shape(const struct parser *ps, struct assay_problem *p, size_t n) {
+    if (p->parts[0].tensor != NULL)
+        p->k = (size_t)p->parts[0].tensor->dims[0];
+    for (size_t i = 0; i < p->n_parts; i++) {
+        struct assay_case_part *part = &p->parts[i];
+        size_t row_bytes;
+
+        part->rows = part->tensor != NULL ? (size_t)part->tensor->rows : n;
+        if (part->tensor != NULL && part->tensor->dims[0] != p->k)
+            return fail(ps, "the parts differ in their inner dimension, at", part->type->name);
+        if (!assay_row_bytes(part->type, p->k, &row_bytes))
+            return fail(ps, "K is no multiple of the block length of", part->type->name);
+        if (part->rows == 0 || part->rows > (SIZE_MAX >> 8) / row_bytes ||
+            p->m > (SIZE_MAX >> 8) / part->rows || p->m > (SIZE_MAX >> 8) / p->k)
+            return fail(ps, "the shape is empty or too large for", part->type->name);
+    }
+    return true;
+}
+
+static bool parse_problem(const struct parser *ps, char **s, struct assay_problem *p) {
+    char *word = take(s, '/');
+    size_t n = 0, op = 0;
+    bool generated;
+
+    while (op < N_OPS && (word == NULL || strcmp(word, op_names[op]) != 0))
+        op++;
+    if (op == N_OPS)
+        return fail(ps, "unknown operation", word);
+    p->op = (enum assay_op)op;
+    if ((word = take(s, '/')) == NULL || !parse_parts(ps, word, p))
+        return word != NULL ? false : fail(ps, "no type or tensor", NULL);
+    generated = p->parts[0].tensor == NULL;
+    if ((word = take(s, '/')) == NULL || !parse_dims(word, generated, p, &n))
+        return fail(ps,
+                    generated ? "the shape is not MxNxK (each >= 1) in"
+                              : "the number of rows is not mM (M >= 1) in",
+                    word);
+    if (!settle_shape(ps, p, n))
+        return false;
+    if (generated && ((word = take(s, '/')) == NULL || !assay_weights_gen_parse(word, &p->weights)))
+        return fail(ps, "unknown weights generator", word);
+    if (p->op != ASSAY_OP_ROWS &&
+        ((word = take(s, '/')) == NULL || !assay_acts_gen_parse(word, &p->acts)))
+        return fail(ps, "unknown activations generator", word);
+    return true;
+}
+
+static bool parse_backend(const struct parser *ps, char *word, struct assay_runner *r) {
+    const char *variant = "";
+    char *plus = word != NULL ? strchr(word, '+') : NULL;
+
+    if (plus != NULL) {
+        *plus = '\0';
+        variant = plus + 1;
+    }
+    r->backend = NULL;
+    for (size_t i = 0; word != NULL && i < ps->scope->n_backends; i++)
+        if (strcmp(assay_backend_name(ps->scope->backends[i]), word) == 0)
+            r->backend = ps->scope->backends[i];
+    if (r->backend == NULL)
+        return fail(ps, "unknown backend", word);
+    for (const char *const *v = assay_backend_variants(r->backend); *v != NULL; v++)
+        if (strcmp(*v, variant) == 0) {
+            r->variant = *v;
+            return true;
+        }
+    return fail(ps, "unknown variant", variant);
+}
+
+static bool parse_runner(const struct parser *ps, char **s, struct assay_runner *r) {
+    char *word;
+    size_t threads;
+
+    if (!parse_backend(ps, take(s, '/'), r))
+        return false;
+    word = take(s, '/');
+    r->isa = ASSAY_ISA_AUTO;
+    if (word == NULL || (strcmp(word, "-") != 0 && !assay_isa_parse(word, &r->isa)))
+        return fail(ps, "unknown instruction set", word);
+    if (assay_backend_uses_isa(r->backend) != (r->isa != ASSAY_ISA_AUTO))
+        return fail(ps, "wrong instruction set for the backend:", word);
+    word = take(s, '/');
+    if (word == NULL || word[0] != 't' || !parse_size(word + 1, &threads) || threads > 4096)
+        return fail(ps, "the number of threads is not tN (N >= 1) in", word);
+    r->threads = (int)threads;
+    return *s == NULL ? true : fail(ps, "text after the end:", *s);
+}
+
+bool assay_case_parse(const char *id, const struct assay_case_scope *scope, struct assay_problem *p,
+                      struct assay_runner *r, char *err, size_t err_size) {
+    struct parser ps = {scope, err, err_size};
+    char *copy = strdup(id);
+    char *s = copy;
+    bool ok;
+
+    if (copy == NULL)
+        return fail(&ps, "out of memory at", id);
+    *p = (struct assay_problem){.n_parts = 0};
+    ok = parse_problem(&ps, &s, p) && parse_runner(&ps, &s, r);
+    free(copy);
+    return ok;
+}
