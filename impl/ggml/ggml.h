@@ -1,0 +1,17 @@
+/* Backend "ggml": the matrix product of llama.cpp's own CPU libraries, loaded at run time. A peer
+ * to measure against, and a subject that verify judges like any other. */
+#ifndef ASSAY_IMPL_GGML_GGML_H
+#define ASSAY_IMPL_GGML_GGML_H
+
+#include "impl/backend.h"
+
+extern const struct assay_backend assay_backend_ggml;
+
+/* Folder of libggml-base.so and libggml-cpu-*.so, tried before $ASSAY_GGML_DIR and node_modules; to
+ * be called before the first use of the backend. The string is borrowed for ever. */
+void assay_ggml_set_dir(const char *dir);
+
+/* The CPU library in use ("libggml-cpu-zen4.so"), or NULL if none could be loaded. */
+const char *assay_ggml_library(void);
+
+#endif
