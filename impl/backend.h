@@ -4,10 +4,11 @@
 
 #include "gemm_quant.h"
 
-/* What every context starts with; a backend's own context struct embeds it as first member. */
+/* What every context starts with; a backend's own context struct embeds it as first member.
+ * assay_ctx_create fills it in after the backend's ctx_create has returned. */
 struct assay_ctx {
     const struct assay_backend *backend;
-    enum assay_isa isa; /* resolved */
+    enum assay_isa isa; /* resolved: scalar for backends that have no choice */
     int threads;        /* >= 1 */
 };
 
@@ -31,7 +32,8 @@ struct assay_backend {
     bool (*supports)(const struct assay_type_traits *t);
 
     /* Arguments are validated by the caller (context.c, store.c): non-NULL, shape consistent, type
-     * supported, no overflow. On failure nothing is left allocated and err is filled in. */
+     * supported, no overflow; in *p isa and threads are resolved and variant is not NULL. On failure
+     * nothing is left allocated and err is filled in. */
     enum assay_status (*ctx_create)(const struct assay_ctx_params *p, struct assay_ctx **out,
                                     struct assay_error *err);
     void (*ctx_free)(struct assay_ctx *ctx);
@@ -43,12 +45,45 @@ struct assay_backend {
     enum assay_status (*store_create)(struct assay_ctx *ctx, const struct assay_store *head,
                                       struct assay_store **out, struct assay_error *err);
     void (*store_free)(struct assay_store *s);
+
+    /* Both fail before they write y or not at all: whatever they need is allocated first. m, the
+     * store's rows and count are not 0. */
     enum assay_status (*gemm)(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                               size_t m, float *y, size_t ldy, struct assay_error *err);
     /* Decodes rows ids[] into y[count × in]; ids are in range. */
     enum assay_status (*rows)(struct assay_ctx *ctx, const struct assay_store *w,
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);
 };
+
+/* The registered backends (registry.c). */
+extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay_backend_eager_f32,
+    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml;
+
+/* ---- Parts that several backends share (plain.c) --------------------------------------------- */
+
+static inline const uint8_t *assay_store_row(const struct assay_store *s, size_t row) {
+    return s->bytes + row * s->row_bytes;
+}
+
+/* supports: whatever assay can decode. */
+bool assay_plain_supports(const struct assay_type_traits *t);
+
+/* A context that is only its head. Refuses every variant. */
+enum assay_status assay_plain_ctx_create(const struct assay_ctx_params *p, struct assay_ctx **out,
+                                         struct assay_error *err);
+void assay_plain_ctx_free(struct assay_ctx *ctx);
+
+/* A store that is only its head, and borrows the blocks. */
+enum assay_status assay_plain_store_create(struct assay_ctx *ctx, const struct assay_store *head,
+                                           struct assay_store **out, struct assay_error *err);
+void assay_plain_store_free(struct assay_store *s);
+
+/* rows: decodes from the blocks. */
+enum assay_status assay_plain_rows(struct assay_ctx *ctx, const struct assay_store *w,
+                                   const int64_t *ids, size_t count, float *y,
+                                   struct assay_error *err);
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 /* Fills *err (if not NULL) and returns `status`, so that `return assay_fail(err, ASSAY_EINVAL, …)`
  * is the one idiom for errors. */

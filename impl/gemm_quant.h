@@ -4,7 +4,9 @@
  *
  * W is `out` rows of GGUF blocks, row-major; `in` is a multiple of the type's block length; x and y
  * are fp32, row-major. Every function that can fail returns an enum assay_status and, if err is not
- * NULL, fills in a one-line message. Nothing aborts. Errors are detected before y is written. */
+ * NULL, fills in a one-line message; *err is left alone on success. Nothing aborts. Every error,
+ * lack of memory included, is found before y is written. Output pointers (struct … **) are set on
+ * success only. */
 #ifndef ASSAY_IMPL_GEMM_QUANT_H
 #define ASSAY_IMPL_GEMM_QUANT_H
 
@@ -48,7 +50,8 @@ struct assay_ctx;
 struct assay_store;
 struct assay_backend; /* the vtable: impl/backend.h */
 
-/* Registered backends, in order: "scalar", "cpu", "eager-f32", "transient-f16", "ggml". */
+/* Registered backends, in order: "scalar", "cpu", "eager-f32", "eager-f16", "transient-f16",
+ * "ggml". */
 size_t assay_backend_count(void);
 const struct assay_backend *assay_backend_at(size_t i);
 const struct assay_backend *assay_backend_by_name(const char *name); /* NULL if unknown */
@@ -91,8 +94,8 @@ const char *assay_ctx_kernel(const struct assay_ctx *ctx, const struct assay_typ
 
 /* Makes a store of `rows` × `in` weights from GGUF bytes. The store borrows `bytes` (any alignment,
  * usually a file mapping), which must outlive it unless assay_store_owns_weights() is true. nbytes
- * must equal rows · row_bytes. rows may be 0. The store belongs to ctx's backend and must be freed
- * before ctx. */
+ * must equal rows · row_bytes. rows may be 0. The store belongs to ctx: it multiplies in that context
+ * only and must be freed before it. */
 enum assay_status assay_store_create(struct assay_ctx *ctx, uint32_t type, const void *bytes,
                                      size_t nbytes, size_t rows, size_t in,
                                      struct assay_store **out, struct assay_error *err);
@@ -105,7 +108,8 @@ bool assay_store_owns_weights(const struct assay_store *s);
 size_t assay_store_bytes(const struct assay_store *s);
 
 /* y[i*ldy + j] = Σ_k x[i*in + k]·W[j,k] for i < m, j < rows. ldy >= rows, in floats. m = 0 or
- * rows = 0 is a no-op. x and y must not overlap. Elements of y beyond column `rows` are kept. */
+ * rows = 0 is a no-op, whatever x, y and ldy are. x and y must not overlap. Elements of y beyond
+ * column `rows` are kept. */
 enum assay_status gemm_quant(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                              size_t m, float *y, size_t ldy, struct assay_error *err);
 
@@ -139,13 +143,15 @@ size_t assay_linear_in(const struct assay_linear *lin);
 size_t assay_linear_out(const struct assay_linear *lin);
 size_t assay_linear_bytes(const struct assay_linear *lin); /* Σ assay_store_bytes */
 
-/* y[m × out] = x[m × in] · Wᵀ. m = 0 is a no-op. */
+/* y[m × out] = x[m × in] · Wᵀ. m = 0 or out = 0 is a no-op. With several parts it needs scratch for
+ * m rows of all parts but the largest: a part that fails must not leave y half written. */
 enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay_linear *lin,
                                        const float *x, float *y, size_t m,
                                        struct assay_error *err);
 
-/* Row lookup (embedding): dequantises rows ids[0..count) of W into y[count × in]. An id out of
- * range is an error found before y is written. */
+/* Row lookup (embedding): writes rows ids[0..count) of W into y[count × in], in the precision that
+ * the backend keeps (fp16 for eager-f16). Ids number the `out` rows of all parts in order and may
+ * repeat; one out of range is an error. count = 0 is a no-op. */
 enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_linear *lin,
                                     const int64_t *ids, size_t count, float *y,
                                     struct assay_error *err);
