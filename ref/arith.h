@@ -1,4 +1,4 @@
-/* Arithmetic classes: what a kernel declares about its rounding, and what its bound follows from. */
+/* Arithmetic classes: what a kernel declares about its rounding; its bound follows from that. */
 #ifndef ASSAY_REF_ARITH_H
 #define ASSAY_REF_ARITH_H
 
@@ -10,12 +10,12 @@ enum assay_weight_arith {
     ASSAY_WEIGHT_F16, /* decoded, then rounded to IEEE binary16 (overflow to inf included) */
 };
 
-/* How the activations enter the products. */
+/* How the activations enter the products (ref/act_quant.h has the rules). */
 enum assay_act_arith {
-    ASSAY_ACT_F32, /* as given */
-    ASSAY_ACT_Q8,  /* int8 blocks of act_block elements, by the rule of ref/act_quant.h */
-    ASSAY_ACT_Q8_F16, /* the same with the block scale rounded to IEEE binary16 (ggml's Q8_0/Q8_1) */
-    ASSAY_ACT_Q8K, /* ggml's Q8_K: block of 256, scale from the signed element of largest magnitude */
+    ASSAY_ACT_F32,    /* as given */
+    ASSAY_ACT_Q8,     /* int8 blocks of act_block elements under an fp32 scale */
+    ASSAY_ACT_Q8_F16, /* ggml's Q8_0/Q8_1: the block scale rounded to IEEE binary16 */
+    ASSAY_ACT_Q8K,    /* ggml's Q8_K: scale from the signed element of largest magnitude */
 };
 
 /* The accumulation is fp32, in any order. `exact_run` consecutive products are summed exactly

@@ -9,8 +9,8 @@
 
 /* One element of the reference product. */
 struct assay_ref_elem {
-    double y;   /* Σ w_k·x_k with the fp32 weights of the reference decoder and the given x */
-    double yq;  /* Σ w_k·x̂_k with weights and activations as the arithmetic class rounds them */
+    double y;  /* Σ w_k·x_k with the fp32 weights of the reference decoder and the given x */
+    double yq; /* Σ w_k·x̂_k with weights and activations as the arithmetic class rounds them */
     double mag; /* Σ (|a_k|+|b_k|)·|x̂_k|, w = a + b (assay_dequant_fn): what rounding scales with */
 };
 
