@@ -74,7 +74,8 @@ ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
-HARNESS_SRC := $(filter-out harness/main.c,$(wildcard harness/*.c))
+HARNESS_SRC := $(filter-out harness/main.c,$(wildcard harness/*.c)) reports/assets.c
+ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
@@ -91,6 +92,13 @@ $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+
+# The report's style sheet and plot scripts, as C.
+$(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
+	$(Q)mkdir -p $(@D); ci/embed.sh $(ASSETS) >$@
+$(BUILD)/reports/assets.o: $(BUILD)/reports/assets.c Makefile
+	$(if $(V),,@echo "  CC    $<")
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # What env.c tells about this build. The file changes only when its content does, so that a commit
 # compiles one file anew.

@@ -1,6 +1,6 @@
 /* Linked into the AArch64 test binary only. Criterion runs each test by executing the test binary
- * again; under qemu-user the host kernel can't execute that file unless binfmt_misc is set up, which
- * needs root and is missing in containers. So exec goes through the emulator named by
+ * again; under qemu-user the host kernel can't execute that file unless binfmt_misc is set up,
+ * which needs root and is missing in containers. So exec goes through the emulator named by
  * ASSAY_EMULATOR, with ASSAY_EMULATOR_ROOT as its library root. */
 #include <errno.h>
 #include <stdlib.h>
@@ -8,8 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int execve(const char *path, char *const argv[], char *const envp[])
-{
+int execve(const char *path, char *const argv[], char *const envp[]) {
     static char self[4096];
     const char *emulator = getenv("ASSAY_EMULATOR");
     const char *root = getenv("ASSAY_EMULATOR_ROOT");
@@ -46,7 +45,4 @@ int execve(const char *path, char *const argv[], char *const envp[])
 }
 
 /* glibc's execv calls an internal execve, which the definition above does not replace. */
-int execv(const char *path, char *const argv[])
-{
-    return execve(path, argv, environ);
-}
+int execv(const char *path, char *const argv[]) { return execve(path, argv, environ); }

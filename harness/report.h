@@ -1,0 +1,50 @@
+/* The report: records in, one HTML page out. Each section reads the records of one command. */
+#ifndef ASSAY_HARNESS_REPORT_H
+#define ASSAY_HARNESS_REPORT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct assay_record {
+    const char *path;
+    json_t *json;
+    const char *command; /* in json: "verify", "bench" or "mem" */
+};
+
+/* Reads and checks a record. On failure returns false with one line in err; rec->json is NULL. */
+bool assay_report_read(const char *path, struct assay_record *rec, char *err, size_t err_size);
+
+/* Values by dotted path ("machine.cpu"). Absent or of another kind: the fallback, or NaN. Numbers
+ * may be the strings that assay_json_real writes. */
+const char *assay_report_str(const json_t *j, const char *path, const char *fallback);
+double assay_report_num(const json_t *j, const char *path);
+
+/* The page in the making: sections write to `body` and set what the head shows. */
+struct assay_report {
+    const struct assay_record *records;
+    size_t n_records;
+    FILE *body;
+    bool plots; /* gnuplot is there */
+
+    size_t passed, failed, skipped; /* verify cases */
+    bool verified;                  /* a verify record was read */
+    char tiles[8][3][160];          /* term, value, remark */
+    size_t n_tiles;
+};
+
+/* Adds a tile to the head; formats remark. */
+void assay_report_tile(struct assay_report *r, const char *term, const char *value,
+                       const char *remark);
+
+/* The sections, in page order; each writes nothing if it has no record. */
+void assay_report_verify(struct assay_report *r);
+void assay_report_bench(struct assay_report *r);
+void assay_report_mem(struct assay_report *r);
+void assay_report_about(struct assay_report *r); /* machine, method, commands */
+
+/* The whole page. Returns false if memory ran out or writing failed. */
+bool assay_report_write(FILE *f, const struct assay_record *records, size_t n, const char *title);
+
+#endif

@@ -1,0 +1,98 @@
+/* Reading records: the checks that let the sections rely on what they read. */
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "record.h"
+#include "report.h"
+
+static bool fail(char *err, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static bool fail(char *err, size_t size, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err, size, fmt, ap);
+    va_end(ap);
+    /* File names and the parser's messages may hold anything; the error is one line. */
+    for (char *c = err; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20)
+            *c = '?';
+    return false;
+}
+
+static const json_t *find(const json_t *j, const char *path) {
+    while (j != NULL && *path != '\0') {
+        char key[64];
+        size_t len = strcspn(path, ".");
+        if (len >= sizeof key)
+            return NULL;
+        memcpy(key, path, len);
+        key[len] = '\0';
+        j = json_object_get(j, key);
+        path += len + (path[len] == '.');
+    }
+    return j;
+}
+
+const char *assay_report_str(const json_t *j, const char *path, const char *fallback) {
+    const char *s = json_string_value(find(j, path));
+    return s != NULL ? s : fallback;
+}
+
+double assay_report_num(const json_t *j, const char *path) {
+    const json_t *v = find(j, path);
+    const char *s = json_string_value(v);
+
+    if (json_is_number(v))
+        return json_number_value(v);
+    if (s != NULL && strcmp(s, "inf") == 0)
+        return INFINITY;
+    if (s != NULL && strcmp(s, "-inf") == 0)
+        return -INFINITY;
+    return NAN;
+}
+
+bool assay_report_read(const char *path, struct assay_record *rec, char *err, size_t err_size) {
+    json_error_t e;
+    json_t *j = json_load_file(path, 0, &e);
+
+    *rec = (struct assay_record){.path = path};
+    if (j == NULL && e.line < 0)
+        return fail(err, err_size, "%s", e.text); /* names the file itself */
+    if (j == NULL)
+        return fail(err, err_size, "%s: line %d, column %d: %s", path, e.line, e.column, e.text);
+
+    const json_t *schema = json_object_get(j, "schema");
+    const json_t *results = json_object_get(j, "results");
+    const char *command = assay_report_str(j, "command", "");
+    bool ok = true;
+    if (!json_is_integer(schema)) {
+        ok = fail(err, err_size, "%s: not an assay record (no \"schema\" number)", path);
+    } else if (json_integer_value(schema) != ASSAY_RECORD_SCHEMA) {
+        ok = fail(err, err_size, "%s: record of schema %lld; this assay reads schema %d", path,
+                  (long long)json_integer_value(schema), ASSAY_RECORD_SCHEMA);
+    } else if (strcmp(command, "verify") != 0 && strcmp(command, "bench") != 0 &&
+               strcmp(command, "mem") != 0) {
+        ok = fail(err, err_size,
+                  "%s: record of command \"%.40s\"; a report is made of verify, bench "
+                  "and mem",
+                  path, command);
+    } else if (!json_is_array(results)) {
+        ok = fail(err, err_size, "%s: record without \"results\" (an array)", path);
+    } else {
+        size_t i;
+        const json_t *item;
+        json_array_foreach(results, i, item) if (!json_is_object(item)) {
+            ok = fail(err, err_size, "%s: results[%zu] is not an object", path, i);
+            break;
+        }
+    }
+    if (!ok) {
+        json_decref(j);
+        return false;
+    }
+    rec->json = j;
+    rec->command = command;
+    return true;
+}

@@ -1,0 +1,26 @@
+# Worst error of a type × backend as a fraction of its bound, on a logarithmic axis: left is better,
+# the line at 1 is the bound.
+# Set by the caller: NAME, $data rows: "label" fraction series
+rows = |$data|
+xmin = 1e-4
+
+set encoding utf8
+set terminal svg name NAME dynamic size 440, rows * 19 + 62 font "sans-serif,13" noenhanced
+set border 2 lc rgb "#010101"
+set tmargin at screen 1 - 8.0 / (rows * 19 + 62)
+set bmargin at screen 52.0 / (rows * 19 + 62)
+set logscale x
+set xrange [xmin / 2:*]
+set yrange [rows - 0.5:-0.5]
+set xtics scale 0 tc rgb "#010101" offset 0,0.4 ("exact" xmin, "0.001" 1e-3, "0.01" 1e-2, "0.1" 1e-1, "bound" 1, "10" 10, "100" 100, "1000" 1000)
+set ytics scale 0 tc rgb "#010101"
+set grid xtics ytics lt 1 lc rgb "#020202"
+set arrow from 1, graph 0 to 1, graph 1 nohead lw 2 lc rgb "#090909" front
+set xlabel "worst error / bound" tc rgb "#010101" offset 0,0.6
+unset key
+
+colour(s) = word("#030303 #040404 #050505 #060606 #070707 #080808", s % 6 + 1)
+clamp(x) = x < xmin ? xmin : x > 1000 ? 1000 : x
+plot for [s = 0:5] $data using ($3 == s ? clamp($2) : NaN):0:ytic(1) \
+         with points pt 7 ps 0.6 lc rgb colour(s), \
+     1.5 with lines lc rgb "#020202" lw 0
