@@ -1,0 +1,72 @@
+/* Vector idioms that the AVX2 kernels share. */
+#ifndef ASSAY_IMPL_CPU_AVX2_SIMD_H
+#define ASSAY_IMPL_CPU_AVX2_SIMD_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The kernel templates are functions whose type description is a constant: they must be inlined
+ * into each instance for the compiler to resolve it. */
+#define ASSAY_INLINE static inline __attribute__((always_inline))
+
+ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+ASSAY_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+ASSAY_INLINE void store256(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+
+/* Four bytes to every 32-bit lane. */
+ASSAY_INLINE __m256i broadcast32(const void *p) {
+    int32_t v;
+    memcpy(&v, p, sizeof v);
+    return _mm256_set1_epi32(v);
+}
+
+/* 16 bytes to both 128-bit lanes. */
+ASSAY_INLINE __m256i broadcast128(const void *p) { return _mm256_broadcastsi128_si256(load128(p)); }
+
+ASSAY_INLINE uint16_t load16(const uint8_t *p) {
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ASSAY_INLINE float half_to_float(const uint8_t *p) {
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load16(p))));
+}
+
+/* The binary16 numbers at p[i] + at of eight rows. */
+ASSAY_INLINE __m256 gather_halves(const uint8_t *const p[8], size_t at) {
+    return _mm256_cvtph_ps(_mm_setr_epi16((short)load16(p[0] + at), (short)load16(p[1] + at),
+                                          (short)load16(p[2] + at), (short)load16(p[3] + at),
+                                          (short)load16(p[4] + at), (short)load16(p[5] + at),
+                                          (short)load16(p[6] + at), (short)load16(p[7] + at)));
+}
+
+ASSAY_INLINE float sum_lanes(__m256 v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* 16 bytes of each of eight rows → out[i] = bytes 4i…4i+3 of rows 0…7, one row a 32-bit lane. */
+ASSAY_INLINE void transpose16(const uint8_t *const row[8], size_t at, __m256i out[4]) {
+    __m256i r[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row[i] + at)),
+                                       load128(row[i + 4] + at), 1);
+    __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
+    __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
+    out[0] = _mm256_unpacklo_epi64(a, c);
+    out[1] = _mm256_unpackhi_epi64(a, c);
+    out[2] = _mm256_unpacklo_epi64(b, d);
+    out[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+/* Products of signed bytes w·x summed in pairs; w may be -128, x may not. |Σ| <= 2·128·127 = 32512,
+ * so the saturating VPMADDUBSW never saturates. */
+ASSAY_INLINE __m256i pair_products_signed(__m256i w, __m256i x) {
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+
+#endif

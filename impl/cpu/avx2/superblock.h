@@ -1,0 +1,348 @@
+/* Kernel templates of the super-block types with int8 activations in blocks of 256.
+ *
+ * A type is a constant struct superblock_type; the functions below are inlined into its instances.
+ * Within a super-block everything is integer and exact (exact_run 256): codes × activations sum in
+ * 16 bits for as long as they can't overflow, VPMADDWD multiplies these sums by the sub-block
+ * scales and adds them in 32 bits, where a super-block stays below 256·63·127·128 < 2^28. Then d
+ * and the activation scale come in fp32, in the order (sum·d)·d_act, in which no intermediate
+ * overflows. A non-finite d or dmin gives a non-finite sum whatever the codes are. */
+#ifndef ASSAY_IMPL_CPU_AVX2_SUPERBLOCK_H
+#define ASSAY_IMPL_CPU_AVX2_SUPERBLOCK_H
+
+#include "panel.h"
+#include "simd.h"
+
+enum { SUPERBLOCK_MAX_PLANES = 6 };
+
+struct superblock_type {
+    size_t bytes; /* of a block */
+
+    /* The codes: planes of 32 bytes at these offsets in the block. codes() works on each byte
+     * position alone, so the same function unpacks one row (byte i of out[g] is the code of weight
+     * 32g+i) and eight interleaved rows. */
+    int planes;
+    size_t plane_at[SUPERBLOCK_MAX_PLANES];
+    void (*codes)(const __m256i *plane, __m256i out[8]);
+
+    /* Scales and mins as signed bytes, one per 16 weights (types with sub-blocks of 32 repeat
+     * each); mins is not written by types without. */
+    void (*scales)(const uint8_t *block, __m128i *scales, __m128i *mins);
+    size_t d_at, dmin_at;
+    bool has_mins;
+
+    int offset_log2; /* the weight's code is the unpacked code - 2^offset_log2; -1: no offset */
+    int sub_block;   /* 16 or 32 weights share a scale */
+
+    /* Vectors of interleaved codes, four k each, whose products are summed in 16 bits. A 16-bit
+     * lane then holds 2·run products. Without offset 2·run·127·max code <= 32767. With an offset
+     * the unsigned sum may wrap, but the final signed one, at most 2·run·127·2^offset_log2, may
+     * not. */
+    int run;
+};
+
+/* ---- One to three rows of activations: dot products straight from the blocks ----------------- */
+
+/* Bytes 0,2,…,14,1,3,…,15: scales of the even sub-blocks of 16 to the low lane, odd ones to the
+ * high lane, as a vector of 32 consecutive codes wants them. */
+ASSAY_INLINE __m256i split_even_odd(__m128i v) {
+    return _mm256_cvtepi8_epi16(
+        _mm_shuffle_epi8(v, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
+}
+
+/* 16-bit word i of each 128-bit lane to all words of that lane. */
+ASSAY_INLINE __m256i broadcast_word(__m256i v, int i) {
+    return _mm256_shuffle_epi8(v, _mm256_set1_epi16((short)(2 * i | (2 * i + 1) << 8)));
+}
+
+/* Rows [0,n) of W times m activation rows; m is a constant. */
+ASSAY_INLINE void superblock_dot(const struct superblock_type *t, const struct assay_cpu_args *a,
+                                 const int m) {
+    const struct assay_act *act = a->act;
+    size_t blocks = a->k / 256;
+    for (size_t j = 0; j < a->n; j++) {
+        const uint8_t *block = a->w + j * a->row_bytes;
+        __m256 acc[4];
+        for (int i = 0; i < m; i++)
+            acc[i] = _mm256_setzero_ps();
+        for (size_t b = 0; b < blocks; b++, block += t->bytes) {
+            __m256i plane[SUPERBLOCK_MAX_PLANES], code[8];
+#pragma GCC unroll 8
+            for (int p = 0; p < t->planes; p++)
+                plane[p] = load256(block + t->plane_at[p]);
+            t->codes(plane, code);
+            __m128i sc8, mins8;
+            t->scales(block, &sc8, &mins8);
+            __m256i scale = split_even_odd(sc8);
+
+            __m256i sum[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < m; i++) {
+                const int16_t *sums = act->sums + (size_t)i * act->sums_stride + b * 16;
+                sum[i] = _mm256_setzero_si256();
+                if (t->offset_log2 >= 0) {
+                    __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(sc8), t->offset_log2);
+                    sum[i] = _mm256_sub_epi32(sum[i], _mm256_madd_epi16(s, load256(sums)));
+                }
+            }
+#pragma GCC unroll 8
+            for (int g = 0; g < 8; g++) {
+                __m256i s = broadcast_word(scale, g);
+#pragma GCC unroll 4
+                for (int i = 0; i < m; i++) {
+                    const int8_t *q = act->q + (size_t)i * act->q_stride + b * 256 + g * 32;
+                    __m256i p = _mm256_maddubs_epi16(code[g], load256(q));
+                    sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(p, s));
+                }
+            }
+            __m256 d = _mm256_set1_ps(half_to_float(block + t->d_at));
+#pragma GCC unroll 4
+            for (int i = 0; i < m; i++) {
+                __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), d);
+                if (t->has_mins) {
+                    const int16_t *sums = act->sums + (size_t)i * act->sums_stride + b * 16;
+                    __m256i ms = _mm256_madd_epi16(_mm256_cvtepi8_epi16(mins8), load256(sums));
+                    __m256 dmin = _mm256_set1_ps(half_to_float(block + t->dmin_at));
+                    v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ms), dmin, v);
+                }
+                __m256 da = _mm256_broadcast_ss(act->d + (size_t)i * act->d_stride + b);
+                acc[i] = _mm256_fmadd_ps(v, da, acc[i]);
+            }
+        }
+        for (int i = 0; i < m; i++)
+            a->y[(size_t)i * a->ldy + j] = sum_lanes(acc[i]);
+    }
+}
+
+ASSAY_INLINE void superblock_dot_any(const struct superblock_type *t,
+                                     const struct assay_cpu_args *a) {
+    switch (a->act->m) {
+    case 1:
+        superblock_dot(t, a, 1);
+        break;
+    case 2:
+        superblock_dot(t, a, 2);
+        break;
+    case 3:
+        superblock_dot(t, a, 3);
+        break;
+    }
+}
+
+/* ---- Panels -----------------------------------------------------------------------------------
+ * An unpacked unit: 64 code vectors; a vector of scale pairs per sub-block; mins as pairs of
+ * neighbouring sub-blocks; d; dmin. */
+
+enum { UNIT_CODES = 64 * 32 };
+
+ASSAY_INLINE size_t unit_mins_at(const struct superblock_type *t) {
+    return UNIT_CODES + 32 * 256 / (size_t)t->sub_block;
+}
+ASSAY_INLINE size_t unit_d_at(const struct superblock_type *t) {
+    return unit_mins_at(t) + (t->has_mins ? 32 * 128 / (size_t)t->sub_block : 0);
+}
+ASSAY_INLINE size_t superblock_unit_bytes(const struct superblock_type *t) {
+    return unit_d_at(t) + (t->has_mins ? 64 : 32);
+}
+
+/* Byte `from` of every 32-bit lane, sign-extended to both 16-bit halves of the lane. */
+ASSAY_INLINE __m256i spread_byte(__m256i v, int from) {
+    int hi = from << 8 | 0x80;
+    __m256i s = _mm256_shuffle_epi8(
+        v, _mm256_add_epi32(_mm256_set1_epi32((int)((uint32_t)hi << 16 | (uint32_t)hi)),
+                            _mm256_setr_epi32(0x00000000, 0x04000400, 0x08000800, 0x0c000c00,
+                                              0x00000000, 0x04000400, 0x08000800, 0x0c000c00)));
+    return _mm256_srai_epi16(s, 8);
+}
+
+ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
+                                  const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++) {
+        __m256i part[SUPERBLOCK_MAX_PLANES][4];
+#pragma GCC unroll 8
+        for (int p = 0; p < t->planes; p++)
+            transpose16(block, t->plane_at[p] + 16 * (size_t)half, part[p]);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            __m256i plane[SUPERBLOCK_MAX_PLANES], code[8];
+#pragma GCC unroll 8
+            for (int p = 0; p < t->planes; p++)
+                plane[p] = part[p][i];
+            t->codes(plane, code);
+#pragma GCC unroll 8
+            for (int g = 0; g < 8; g++)
+                store256(unit + 32 * (8 * g + 4 * half + i), code[g]);
+        }
+    }
+
+    uint8_t scale_rows[PANEL_ROWS][16], min_rows[PANEL_ROWS][16];
+    const uint8_t *scale_row[PANEL_ROWS], *min_row[PANEL_ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        __m128i s, m;
+        t->scales(block[r], &s, &m);
+        _mm_storeu_si128((__m128i *)scale_rows[r], s);
+        scale_row[r] = scale_rows[r];
+        if (t->has_mins)
+            _mm_storeu_si128((__m128i *)min_rows[r], m);
+        min_row[r] = min_rows[r];
+    }
+    __m256i v[4];
+    transpose16(scale_row, 0, v);
+#pragma GCC unroll 16
+    for (int s = 0; s < 256 / t->sub_block; s++) {
+        int byte = s * t->sub_block / 16;
+        store256(unit + UNIT_CODES + 32 * s, spread_byte(v[byte / 4], byte % 4));
+    }
+    _mm256_storeu_ps((float *)(unit + unit_d_at(t)), gather_halves(block, t->d_at));
+    if (!t->has_mins)
+        return;
+    transpose16(min_row, 0, v);
+#pragma GCC unroll 8
+    for (int s = 0; s < 128 / t->sub_block; s++) {
+        int byte = 2 * s * t->sub_block / 16, next = byte + t->sub_block / 16;
+        __m256i lo = spread_byte(v[byte / 4], byte % 4), hi = spread_byte(v[next / 4], next % 4);
+        store256(unit + unit_mins_at(t) + 32 * s, _mm256_blend_epi16(lo, hi, 0xaa));
+    }
+    _mm256_storeu_ps((float *)(unit + unit_d_at(t) + 32), gather_halves(block, t->dmin_at));
+}
+
+/* aux: with an offset, per sub-block of 16 the 16-bit pair that starts the sums at -offset·Σq of
+ * the elements that the two lanes of a row will see (0, 1 and 2, 3 modulo 4); with mins, the sums
+ * of the sub-blocks in pairs. No type has both. */
+ASSAY_INLINE size_t superblock_unit_aux(const struct superblock_type *t) {
+    return t->offset_log2 >= 0 ? 16 : t->has_mins ? 128 / (size_t)t->sub_block : 0;
+}
+
+ASSAY_INLINE void superblock_prepare(const struct superblock_type *t, const int8_t *q,
+                                     const int16_t *sums, int32_t *aux) {
+    if (t->offset_log2 >= 0) {
+        for (int g = 0; g < 16; g++) {
+            __m128i pair = _mm_maddubs_epi16(_mm_set1_epi8(1), load128(q + 16 * g));
+            pair = _mm_add_epi16(pair, _mm_unpackhi_epi64(pair, pair));
+            pair = _mm_add_epi16(pair, _mm_srli_si128(pair, 4));
+            pair = _mm_sub_epi16(_mm_setzero_si128(), _mm_slli_epi16(pair, t->offset_log2));
+            aux[g] = _mm_cvtsi128_si32(pair);
+        }
+    } else if (t->sub_block == 16) {
+        memcpy(aux, sums, 8 * sizeof *aux);
+    } else {
+        __m256i s = _mm256_madd_epi16(load256(sums), _mm256_set1_epi16(1));
+        __m128i v = _mm_packs_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+        _mm_storeu_si128((__m128i *)aux, v);
+    }
+}
+
+ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct panel_tile *a,
+                                  const int mr) {
+    const uint8_t *w[2] = {a->panel, a->panel + a->panel_stride};
+    size_t unit_bytes = superblock_unit_bytes(t), unit_aux = superblock_unit_aux(t);
+    const int runs = 64 / t->run, runs_per_sub = t->sub_block / (4 * t->run);
+    for (size_t b = 0; b < a->units; b++) {
+        __m256i sum[TILE_ROWS][2];
+#pragma GCC unroll 4
+        for (int r = 0; r < mr; r++)
+            sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+        const int8_t *q = a->q + b * 256;
+        const int32_t *aux = a->aux + b * unit_aux;
+#pragma GCC unroll 1
+        for (int g = 0; g < runs; g++) {
+            __m256i part[TILE_ROWS][2];
+#pragma GCC unroll 8
+            for (int i = 0; i < t->run; i++) {
+                __m256i c0 = load256(w[0] + 32 * (g * t->run + i));
+                __m256i c1 = load256(w[1] + 32 * (g * t->run + i));
+#pragma GCC unroll 4
+                for (int r = 0; r < mr; r++) {
+                    __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * (g * t->run + i));
+                    __m256i p0 = _mm256_maddubs_epi16(c0, x), p1 = _mm256_maddubs_epi16(c1, x);
+                    if (i > 0) {
+                        p0 = _mm256_add_epi16(p0, part[r][0]);
+                        p1 = _mm256_add_epi16(p1, part[r][1]);
+                    } else if (t->offset_log2 >= 0) {
+                        __m256i start = broadcast32(aux + (size_t)r * a->aux_stride + g);
+                        p0 = _mm256_add_epi16(p0, start);
+                        p1 = _mm256_add_epi16(p1, start);
+                    }
+                    part[r][0] = p0;
+                    part[r][1] = p1;
+                }
+            }
+            __m256i s0 = load256(w[0] + UNIT_CODES + 32 * (g / runs_per_sub));
+            __m256i s1 = load256(w[1] + UNIT_CODES + 32 * (g / runs_per_sub));
+#pragma GCC unroll 4
+            for (int r = 0; r < mr; r++) {
+                sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(part[r][0], s0));
+                sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(part[r][1], s1));
+            }
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < mr; r++) {
+            __m256 da = _mm256_broadcast_ss(a->d + (size_t)r * a->d_stride + b);
+#pragma GCC unroll 2
+            for (int p = 0; p < 2; p++) {
+                const float *d = (const float *)(w[p] + unit_d_at(t));
+                __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][p]), _mm256_loadu_ps(d));
+                if (t->has_mins) {
+                    __m256i ms = _mm256_setzero_si256();
+#pragma GCC unroll 8
+                    for (size_t i = 0; i < unit_aux; i++)
+                        ms = _mm256_add_epi32(
+                            ms,
+                            _mm256_madd_epi16(load256(w[p] + unit_mins_at(t) + 32 * i),
+                                              broadcast32(aux + (size_t)r * a->aux_stride + i)));
+                    v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ms), _mm256_loadu_ps(d + 8), v);
+                }
+                float *acc = a->acc + r * PANEL_PAIR + p * PANEL_ROWS;
+                _mm256_storeu_ps(acc, _mm256_fmadd_ps(v, da, _mm256_loadu_ps(acc)));
+            }
+        }
+        w[0] += unit_bytes;
+        w[1] += unit_bytes;
+    }
+}
+
+ASSAY_INLINE void superblock_tile_any(const struct superblock_type *t, const struct panel_tile *a,
+                                      size_t mr) {
+    switch (mr) {
+    case 1:
+        superblock_tile(t, a, 1);
+        break;
+    case 2:
+        superblock_tile(t, a, 2);
+        break;
+    case 3:
+        superblock_tile(t, a, 3);
+        break;
+    case 4:
+        superblock_tile(t, a, 4);
+        break;
+    }
+}
+
+/* The kernels of one type: thin instances of the templates. */
+#define ASSAY_SUPERBLOCK_KERNELS(name)                                                             \
+    static void name##_pack(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
+        superblock_pack(&name, block, unit);                                                       \
+    }                                                                                              \
+    static void name##_prepare(const int8_t *q, const int16_t *sums, int32_t *aux) {               \
+        superblock_prepare(&name, q, sums, aux);                                                   \
+    }                                                                                              \
+    static void name##_tile(const struct panel_tile *t, size_t mr) {                               \
+        superblock_tile_any(&name, t, mr);                                                         \
+    }                                                                                              \
+    void gemm_##name##_q8_k__avx2_4x16(const struct assay_cpu_args *a) {                           \
+        const struct panel_ops ops = {256,                                                         \
+                                      sizeof(struct assay_block_##name),                           \
+                                      superblock_unit_bytes(&name),                                \
+                                      superblock_unit_aux(&name),                                  \
+                                      name##_pack,                                                 \
+                                      name##_prepare,                                              \
+                                      name##_tile};                                                \
+        assay_avx2_panel_gemm(&ops, a);                                                            \
+    }                                                                                              \
+    void gemm_##name##_q8_k__avx2_dot(const struct assay_cpu_args *a) {                            \
+        superblock_dot_any(&name, a);                                                              \
+    }
+
+#endif
