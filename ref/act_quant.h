@@ -9,14 +9,31 @@
 
 /* Writes to xq[k] the values that an arithmetic class multiplies with instead of x[k]: x itself for
  * ASSAY_ACT_F32, d·q for the integer classes. xq is double because d·q is exact there (24-bit d,
- * 8-bit q). k is a multiple of a->act_block, or the last block is shorter.
+ * 8-bit q). The elements fall into blocks of a->act_block, the last one perhaps shorter.
  *
- * Rule of ASSAY_ACT_Q8, one block, every operation one IEEE fp32 operation rounded to nearest even:
- *   amax = max |x_i|;  non-finite amax or any NaN: d = NaN, all q = 0
+ * The rules, for one block; every operation is one IEEE fp32 operation rounded to nearest even, and
+ * round() rounds to the nearest integer, ties to even. amax = max |x_i|. In every class a block
+ * that holds an infinity or a NaN becomes NaN throughout (d = NaN, all q = 0).
+ *
+ * ASSAY_ACT_Q8, assay's own rule:
  *   amax < 2^-100: d = 0, all q = 0          (127/amax stays far from overflow)
- *   d = amax / 127;  r = 127 / amax;  q_i = round_half_even(x_i * r)     (|q_i| <= 127)
- * ASSAY_ACT_Q8_F16: q_i as ggml's quantize_row_q8_0 computes it (d = amax/127, r = 1/d), then d is
- * rounded to binary16 for the product. ASSAY_ACT_Q8K: ggml's quantize_row_q8_K. */
+ *   d = amax / 127;  r = 127 / amax;  q_i = round(x_i·r)     (|q_i| <= 127)
+ *
+ * ASSAY_ACT_Q8_F16, ggml's quantize_row_q8_0 and quantize_row_q8_1 on x86-64 with AVX and up, which
+ * differ from its portable versions (r = 1/d, ties away from zero):
+ *   d = fp16(amax / 127), possibly infinite or 0;  r = 127 / amax;  q_i = round(x_i·r)
+ *   Beside it Q8_1 holds s = fp16((amax / 127)·Σq), see assay_act_sum_excess.
+ *
+ * ASSAY_ACT_Q8K, ggml's quantize_row_q8_K: x_m the first element with |x_m| = amax,
+ *   amax = 0: d = 0, all q = 0
+ *   c = -127 / x_m;  q_i = round(c·x_i);  d = 1 / c          (c infinite: d = 0, all q = 0)
+ *
+ * ggml itself lets a NaN pass unnoticed in some positions; no class here asks a kernel to. */
 void assay_act_emulate(const struct assay_arith *a, const float *x, size_t k, double *xq);
+
+/* Writes to excess[] (one per block) what a class adds to the sum of a block where it multiplies
+ * the block's sum with a constant (the additive term of Q4_1 and Q5_1): s - Σ d·q for
+ * ASSAY_ACT_Q8_F16, whose s is rounded on its own; 0 for the other classes. */
+void assay_act_sum_excess(const struct assay_arith *a, const float *x, size_t k, double *excess);
 
 #endif

@@ -8,7 +8,8 @@
 #include "gemm.h"
 
 /* Largest |got - e->yq| that a correct kernel of class `a` can show at inner dimension k.
- * Derivation in bounds.c. The result is +inf where fp32 overflow is legitimate. */
+ * Derivation in bounds.c. The result is +inf where fp32 overflow is legitimate, and for k beyond
+ * some four million, where no useful bound exists. */
 double assay_bound(const struct assay_arith *a, const struct assay_type_traits *t, size_t k,
                    const struct assay_ref_elem *e);
 
@@ -16,7 +17,8 @@ double assay_bound(const struct assay_arith *a, const struct assay_type_traits *
  *   reference non-finite: got must be non-finite (which of inf and NaN depends on the order);
  *   bound finite: |got - yq| <= bound, written so that a NaN fails;
  *   bound infinite (overflow possible): anything passes but is the caller's to count.
- * *excess receives |got - yq| / bound (inf for a wrong non-finite; 0 for exact agreement). */
+ * *excess receives |got - yq| / bound (inf for a wrong non-finite; 0 for exact agreement, and
+ * where nothing was compared). */
 bool assay_within_bound(const struct assay_ref_elem *e, double bound, float got, double *excess);
 
 #endif
