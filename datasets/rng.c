@@ -4,6 +4,7 @@
 #include "rng.h"
 
 #include <math.h>
+#include <string.h>
 
 static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
 
@@ -44,22 +45,26 @@ uint32_t assay_rng_below(struct assay_rng *r, uint32_t n) {
 
 double assay_rng_unit(struct assay_rng *r) { return (double)(assay_rng_u64(r) >> 11) * 0x1p-53; }
 
-/* Natural logarithm of x in (0, 1), to a few ulp: x = m·2^e with m in [√½, √2), and
- * ln m = 2·artanh((m-1)/(m+1)), whose series in ((m-1)/(m+1))² <= 0.0295 needs 10 terms. */
+/* Natural logarithm of a normal x, to a few ulp: x = m·2^e with m in [√½, √2), and
+ * ln m = 2·artanh(s), s = (m-1)/(m+1), whose series in s² <= 0.0295 needs 10 terms. */
 static double portable_log(double x) {
+    static const double odd_reciprocals[10] = {1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11,
+                                               1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3,  1.0};
     const double ln2 = 0x1.62e42fefa39efp-1;
-    int e;
-    double m = frexp(x, &e);
-    if (m < 0x1.6a09e667f3bcdp-1) {
-        m *= 2;
-        e--;
-    }
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    /* Adding 1 - √½ in the bits moves the binade's border from 1 to √½. */
+    bits += UINT64_C(0x3ff0000000000000) - UINT64_C(0x3fe6a09e667f3bcd);
+    int e = (int)(bits >> 52) - 1023;
+    bits = (bits & UINT64_C(0xfffffffffffff)) + UINT64_C(0x3fe6a09e667f3bcd);
+    double m;
+    memcpy(&m, &bits, sizeof m);
     double s = (m - 1) / (m + 1);
     double s2 = s * s;
     double sum = 0;
-    for (int k = 19; k >= 1; k -= 2) {
+    for (int i = 0; i < 10; i++) {
         sum *= s2;
-        sum += 1.0 / k;
+        sum += odd_reciprocals[i];
     }
     double mantissa_part = 2 * s * sum;
     double exponent_part = e * ln2;
@@ -84,7 +89,12 @@ double assay_rng_normal(struct assay_rng *r) {
 double assay_rng_student(struct assay_rng *r, int nu) {
     double z = assay_rng_normal(r);
     double chi2 = 0;
-    for (int i = 0; i < nu; i++) {
+    for (int i = 0; i < nu / 2; i++) { /* two squared normals are an exponential of mean 2 */
+        double u = 1 - assay_rng_unit(r);
+        double two = -2 * portable_log(u);
+        chi2 += two;
+    }
+    if (nu % 2 == 1) {
         double n = assay_rng_normal(r);
         double n2 = n * n;
         chi2 += n2;
