@@ -76,7 +76,13 @@ static void compare_element(struct assay_comparison *c, const struct assay_ref_e
         ok = false;
         e->ratio = INFINITY;
     }
-    if (c->elements++ == 0)
+    c->elements++;
+    if (ok && isinf(bound) && isfinite(ref->yq)) {
+        c->unbounded++;
+        return;
+    }
+    judged(c, e, ok);
+    if (c->bounded++ == 0)
         c->first = e->got;
     c->constant = c->constant && bits_of(e->got) == bits_of(c->first);
     if (isfinite(ref->yq)) {
@@ -84,10 +90,6 @@ static void compare_element(struct assay_comparison *c, const struct assay_ref_e
         c->most = fmax(c->most, ref->yq);
         c->largest_mag = fmax(c->largest_mag, ref->mag);
     }
-    if (ok && isinf(bound) && isfinite(ref->yq))
-        c->unbounded++;
-    else
-        judged(c, e, ok);
 }
 
 void assay_compare_columns(struct assay_comparison *c, const struct assay_output *o, size_t col0,
@@ -136,7 +138,7 @@ static bool fence_changed(struct assay_comparison *c, const struct assay_output 
  * rounded to the same number, which is possible only if they differ by no more than the rounding of
  * the largest partial sum, 2^-23 of mag. */
 static bool is_constant(const struct assay_comparison *c) {
-    return c->elements >= 16 && c->constant && c->most - c->least > ldexp(c->largest_mag, -23);
+    return c->bounded >= 16 && c->constant && c->most - c->least > ldexp(c->largest_mag, -23);
 }
 
 void assay_comparison_finish(struct assay_comparison *c, const struct assay_output *o) {

@@ -48,7 +48,8 @@ struct assay_comparison {
     struct assay_element worst;         /* the first of the largest ratio; valid if any is judged */
     long long outside_row, outside_col; /* first fence element that changed, relative to y */
 
-    /* For the constancy check. */
+    /* For the constancy check: over the elements that have a finite bound. */
+    size_t bounded;
     bool constant;
     float first;
     double least, most, largest_mag;

@@ -103,3 +103,15 @@ json_t *assay_json_real(double v) {
         return json_string(v > 0 ? "inf" : "-inf");
     return json_real(v);
 }
+
+double assay_json_real_value(const json_t *j) {
+    const char *s = json_string_value(j);
+
+    if (json_is_number(j))
+        return json_number_value(j);
+    if (s != NULL && strcmp(s, "inf") == 0)
+        return INFINITY;
+    if (s != NULL && strcmp(s, "-inf") == 0)
+        return -INFINITY;
+    return NAN;
+}

@@ -19,5 +19,7 @@ bool assay_record_write(json_t *record, const char *path);
 
 /* A JSON number, or the strings "nan", "inf", "-inf", which JSON numbers can't hold. */
 json_t *assay_json_real(double v);
+/* The way back; NaN for anything else. */
+double assay_json_real_value(const json_t *j);
 
 #endif

@@ -1,0 +1,479 @@
+/* assay verify: the command line of the verify engine. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "env.h"
+#include "options.h"
+#include "record.h"
+#include "suggest.h"
+#include "term.h"
+#include "verify.h"
+
+static const struct assay_option options[] = {
+    {"gguf", 'g', "FILE", NULL, "also verify every matrix of a GGUF file"},
+    {"tensors-only", 0, NULL, NULL, "with --gguf: no generated blocks"},
+    {"type", 't', "T,...", NULL, "types, in any case (default: all; see 'assay types')"},
+    {"backend", 'b', "B,...", NULL, "backends (default: all)"},
+    {"variant", 0, "V", NULL, "one variant of the backends that have it; 'default' for none"},
+    {"isa", 0, "I,...", NULL, "instruction sets (default: all that this machine runs)"},
+    {"shape", 0, "MxNxK,...", NULL, "shapes of generated matrices (default: a built-in list)"},
+    {"weights", 0, "GEN,...", NULL,
+     "generators of blocks: uniform, normal, heavy, extreme, alternating (default: all)"},
+    {"acts", 0, "GEN,...", NULL,
+     "generators of activations: normal, heavy, one-large, alternating, constant, sparse "
+     "(default: they rotate over shapes and weights)"},
+    {"threads", 'j', "N,...", NULL, "numbers of threads (default: 1 and the number of cores)"},
+    {"seed", 's', "S", "1", "base seed of everything random"},
+    {"case", 0, "ID", NULL, "run one case, as a failure or --list names it"},
+    {"list", 'l', NULL, NULL, "list the cases and run none"},
+    {"quick", 'q', NULL, NULL, "fewer shapes and generators"},
+    {"timeout", 0, "S", "30", "seconds a case may take (large matrices get more)"},
+    {"max-failures", 0, "N", "10", "failures to print in full"},
+    {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
+    {"verbose", 'v', NULL, NULL, "one line a case"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+/* Everything that the options select; the arrays that params points to. */
+struct selection {
+    const struct assay_command *command;
+    struct assay_verify_params params;
+    const struct assay_backend *backends[32];
+    const struct assay_type_traits *types[64];
+    struct assay_shape shapes[256];
+    int threads[16];
+};
+
+#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
+static bool bad_item(const struct selection *s, const char *option, const char *what,
+                     const char *item, const char *near, const char *valid) {
+    if (near != NULL)
+        assay_usage_error(s->command, "option '--%s': unknown %s '%s'; did you mean '%s'?", option,
+                          what, item, near);
+    else
+        assay_usage_error(s->command, "option '--%s': unknown %s '%s'; there are: %s", option, what,
+                          item, valid);
+    return false;
+}
+
+/* "a, b, c" of n names. */
+static const char *name_list(const char *(*name_at)(size_t i, void *user), size_t n, void *user) {
+    static char text[1024];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        const char *name = name_at(i, user);
+        if (used + strlen(name) + 3 < sizeof text)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? ", " : "",
+                                     name);
+    }
+    return text;
+}
+
+static bool too_many(const struct selection *s, const char *option) {
+    assay_usage_error(s->command, "option '--%s': too many items", option);
+    return false;
+}
+
+/* ---- One item of each list option ---- */
+
+static const char *type_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_type_at(i)->name;
+}
+
+static const char *decodable_name_at(size_t i, void *user) {
+    (void)user;
+    for (size_t at = 0; at < assay_type_count(); at++)
+        if (assay_type_at(at)->dequant != NULL && i-- == 0)
+            return assay_type_at(at)->name;
+    return "";
+}
+
+static size_t decodable_count(void) {
+    size_t n = 0;
+    for (size_t i = 0; i < assay_type_count(); i++)
+        n += assay_type_at(i)->dequant != NULL;
+    return n;
+}
+
+static bool add_type(const char *item, void *user) {
+    struct selection *s = user;
+    const struct assay_type_traits *t = assay_type_by_name(item);
+
+    if (t == NULL)
+        return bad_item(s, "type", "type", item,
+                        assay_suggest(item, type_name_at, assay_type_count(), NULL),
+                        name_list(decodable_name_at, decodable_count(), NULL));
+    if (t->dequant == NULL) {
+        assay_usage_error(s->command, "option '--type': assay does not decode '%s'", item);
+        return false;
+    }
+    if (s->params.n_types == LENGTH(s->types))
+        return too_many(s, "type");
+    s->types[s->params.n_types++] = t;
+    return true;
+}
+
+static const char *backend_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_backend_name(assay_backend_at(i));
+}
+
+static bool add_backend(const char *item, void *user) {
+    struct selection *s = user;
+    const struct assay_backend *b = assay_backend_by_name(item);
+
+    if (b == NULL)
+        return bad_item(s, "backend", "backend", item,
+                        assay_suggest(item, backend_name_at, assay_backend_count(), NULL),
+                        name_list(backend_name_at, assay_backend_count(), NULL));
+    if (s->params.n_backends == LENGTH(s->backends))
+        return too_many(s, "backend");
+    s->backends[s->params.n_backends++] = b;
+    return true;
+}
+
+static const char *isa_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_isa_name((enum assay_isa)(ASSAY_ISA_SCALAR + i));
+}
+
+static bool add_isa(const char *item, void *user) {
+    struct selection *s = user;
+    enum assay_isa isa;
+
+    if (!assay_isa_parse(item, &isa) || isa == ASSAY_ISA_AUTO)
+        return bad_item(s, "isa", "instruction set", item, NULL,
+                        name_list(isa_name_at, ASSAY_ISA_COUNT - ASSAY_ISA_SCALAR, NULL));
+    s->params.isas |= 1u << isa;
+    return true;
+}
+
+static const char *weights_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_weights_gen_name((enum assay_weights_gen)i);
+}
+
+static bool add_weights(const char *item, void *user) {
+    struct selection *s = user;
+    enum assay_weights_gen g;
+
+    if (!assay_weights_gen_parse(item, &g))
+        return bad_item(s, "weights", "generator", item,
+                        assay_suggest(item, weights_name_at, ASSAY_WGEN_COUNT, NULL),
+                        name_list(weights_name_at, ASSAY_WGEN_COUNT, NULL));
+    s->params.weights |= 1u << g;
+    return true;
+}
+
+static const char *acts_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_acts_gen_name((enum assay_acts_gen)i);
+}
+
+static bool add_acts(const char *item, void *user) {
+    struct selection *s = user;
+    enum assay_acts_gen g;
+
+    if (!assay_acts_gen_parse(item, &g))
+        return bad_item(s, "acts", "generator", item,
+                        assay_suggest(item, acts_name_at, ASSAY_AGEN_COUNT, NULL),
+                        name_list(acts_name_at, ASSAY_AGEN_COUNT, NULL));
+    s->params.acts |= 1u << g;
+    return true;
+}
+
+/* Reads a decimal number of at most 9 digits; NULL if there is none or it is 0. */
+static const char *read_count(const char *s, size_t *v) {
+    size_t digits = strspn(s, "0123456789");
+
+    *v = 0;
+    if (digits == 0 || digits > 9)
+        return NULL;
+    for (size_t i = 0; i < digits; i++)
+        *v = 10 * *v + (size_t)(s[i] - '0');
+    return *v > 0 ? s + digits : NULL;
+}
+
+static bool add_shape(const char *item, void *user) {
+    struct selection *s = user;
+    struct assay_shape shape;
+    const char *p = read_count(item, &shape.m);
+
+    p = p != NULL && *p == 'x' ? read_count(p + 1, &shape.n) : NULL;
+    p = p != NULL && *p == 'x' ? read_count(p + 1, &shape.k) : NULL;
+    if (p == NULL || *p != '\0') {
+        assay_usage_error(
+            s->command, "option '--shape': '%s' is not MxNxK with each from 1 to 999999999", item);
+        return false;
+    }
+    /* Keeps every buffer of a case (24 bytes an element of the reference) below 2^40 bytes. */
+    if ((double)shape.m * (double)shape.n > 4e10 || (double)shape.m * (double)shape.k > 1e11 ||
+        (double)shape.n * (double)shape.k > 1e11) {
+        assay_usage_error(s->command, "option '--shape': '%s' is too large", item);
+        return false;
+    }
+    if (s->params.n_shapes == LENGTH(s->shapes))
+        return too_many(s, "shape");
+    s->shapes[s->params.n_shapes++] = shape;
+    return true;
+}
+
+static bool add_threads(const char *item, void *user) {
+    struct selection *s = user;
+    size_t n;
+    const char *end = read_count(item, &n);
+
+    if (end == NULL || *end != '\0' || n > 1024) {
+        assay_usage_error(s->command, "option '--threads': '%s' is not from 1 to 1024", item);
+        return false;
+    }
+    if (s->params.n_threads == LENGTH(s->threads))
+        return too_many(s, "threads");
+    s->threads[s->params.n_threads++] = (int)n;
+    return true;
+}
+
+/* ---- The selection ---- */
+
+static bool select_variant(struct selection *s, const struct assay_args *args) {
+    const char *name = assay_args_get(args, "variant");
+
+    if (name == NULL)
+        return true;
+    s->params.variant = strcmp(name, "default") == 0 ? "" : name;
+    for (size_t i = 0; i < s->params.n_backends; i++)
+        for (const char *const *v = assay_backend_variants(s->backends[i]); *v != NULL; v++)
+            if (strcmp(*v, s->params.variant) == 0)
+                return true;
+    assay_usage_error(s->command, "option '--variant': no selected backend has '%s'", name);
+    return false;
+}
+
+static bool select_seed_and_timeout(struct selection *s, const struct assay_args *args) {
+    unsigned long long seed = 0, timeout = 0;
+
+    if (!assay_args_u64(args, "seed", &seed, 0, INT64_MAX) ||
+        !assay_args_u64(args, "timeout", &timeout, 1, 86400))
+        return false;
+    s->params.seed = seed;
+    s->params.timeout_s = (int)timeout;
+    return true;
+}
+
+static bool check_combinations(const struct selection *s, const struct assay_args *args) {
+    static const char *const exclusive[] = {"type",  "backend", "variant",     "isa",
+                                            "shape", "weights", "acts",        "threads",
+                                            "quick", "list",    "tensors-only"};
+
+    for (size_t i = 0; i < LENGTH(exclusive); i++)
+        if (assay_args_get(args, "case") != NULL && assay_args_get(args, exclusive[i]) != NULL) {
+            assay_usage_error(s->command, "option '--case' names one case; '--%s' can't change it",
+                              exclusive[i]);
+            return false;
+        }
+    if (assay_args_flag(args, "tensors-only") && assay_args_get(args, "gguf") == NULL) {
+        assay_usage_error(s->command, "option '--tensors-only' needs '--gguf'");
+        return false;
+    }
+    return true;
+}
+
+static bool select_all(struct selection *s, const struct assay_args *args) {
+    int cores = assay_env_get()->cores;
+
+    if (!check_combinations(s, args) || !assay_args_list(args, "type", add_type, s) ||
+        !assay_args_list(args, "backend", add_backend, s) ||
+        !assay_args_list(args, "isa", add_isa, s) ||
+        !assay_args_list(args, "weights", add_weights, s) ||
+        !assay_args_list(args, "acts", add_acts, s) ||
+        !assay_args_list(args, "shape", add_shape, s) ||
+        !assay_args_list(args, "threads", add_threads, s) || !select_seed_and_timeout(s, args))
+        return false;
+    if (s->params.n_backends == 0)
+        for (size_t i = 0; i < assay_backend_count() && i < LENGTH(s->backends); i++)
+            s->backends[s->params.n_backends++] = assay_backend_at(i);
+    if (s->params.n_threads == 0) {
+        s->threads[s->params.n_threads++] = 1;
+        if (cores > 1)
+            s->threads[s->params.n_threads++] = cores;
+    }
+    s->params.backends = s->backends;
+    s->params.types = s->types;
+    s->params.shapes = s->shapes;
+    s->params.threads = s->threads;
+    s->params.quick = assay_args_flag(args, "quick");
+    s->params.tensors_only = assay_args_flag(args, "tensors-only");
+    return select_variant(s, args);
+}
+
+/* ---- Running ---- */
+
+struct live {
+    const struct assay_verify_report *report;
+    FILE *out;
+    bool verbose;
+};
+
+static void show_progress(size_t i, void *user) {
+    struct live *live = user;
+    const struct assay_plan *plan = live->report->plan;
+    char id[256];
+
+    if (live->verbose)
+        return;
+    assay_case_id(&plan->problems[plan->cases[i].problem], &plan->cases[i].runner, id, sizeof id);
+    assay_progress("verify", i, plan->n_cases, id);
+}
+
+static bool show_result(size_t i, const struct assay_verify_result *r, void *user) {
+    struct live *live = user;
+    (void)r;
+    if (live->verbose)
+        assay_verify_print_case(live->out, live->report, i);
+    return true;
+}
+
+static void list_cases(const struct assay_plan *plan) {
+    for (size_t i = 0; i < plan->n_cases; i++) {
+        char id[1024];
+        assay_case_id(&plan->problems[plan->cases[i].problem], &plan->cases[i].runner, id,
+                      sizeof id);
+        puts(id);
+    }
+}
+
+static int write_record(const struct assay_args *args, const struct assay_verify_report *r,
+                        const char *path) {
+    json_t *record =
+        assay_record_new("verify", args->argc, args->argv,
+                         r->params->threads[r->params->n_threads - 1], r->params->seed);
+    int code = ASSAY_EXIT_OK;
+
+    if (record == NULL || !assay_verify_record(record, r))
+        code = assay_usage_error(args->command, "out of memory for the record");
+    else if (!assay_record_write(record, path))
+        code = ASSAY_EXIT_USAGE;
+    json_decref(record);
+    return code;
+}
+
+static int run_plan(const struct assay_args *args, const struct selection *s,
+                    const struct assay_plan *plan) {
+    struct assay_verify_result *results = calloc(plan->n_cases, sizeof *results);
+    const char *json = assay_args_get(args, "json");
+    unsigned long long max_failures = 0;
+    struct assay_verify_report report = {plan, &s->params, results, assay_args_get(args, "gguf")};
+    /* A record on standard output keeps it to itself. */
+    FILE *out = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout;
+    struct live live = {&report, out, assay_args_flag(args, "verbose")};
+    struct assay_verify_observer observer = {show_progress, show_result, &live, json != NULL};
+    struct assay_verify_totals totals;
+    int code;
+
+    if (!assay_args_u64(args, "max-failures", &max_failures, 0, 1000000)) {
+        code = ASSAY_EXIT_USAGE;
+        goto out;
+    }
+    if (results == NULL) {
+        code = assay_usage_error(args->command, "out of memory");
+        goto out;
+    }
+    if (!assay_verify_run(plan, &s->params, &observer, results)) {
+        assay_progress_clear();
+        code = assay_usage_error(args->command, "can't start a child process");
+        goto out;
+    }
+    assay_progress_clear();
+    assay_verify_print_summary(out, &report, (size_t)max_failures);
+    totals = assay_verify_count(plan, results);
+    code = totals.failed > 0 ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
+    if (totals.passed + totals.failed == 0)
+        code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
+    if (json != NULL && write_record(args, &report, json) != ASSAY_EXIT_OK)
+        code = ASSAY_EXIT_USAGE;
+out:
+    if (results != NULL)
+        assay_verify_results_free(results, plan->n_cases);
+    return code;
+}
+
+static int plan_and_run(const struct assay_args *args, const struct selection *s) {
+    const char *id = assay_args_get(args, "case");
+    struct assay_plan plan;
+    char err[320];
+    int code;
+
+    if (id != NULL) {
+        if (!assay_plan_make_one(&plan, &s->params, id, err, sizeof err)) {
+            assay_plan_free(&plan);
+            return assay_usage_error(args->command, "option '--case': %s", err);
+        }
+    } else if (!assay_plan_make(&plan, &s->params)) {
+        assay_plan_free(&plan);
+        return assay_usage_error(args->command, "out of memory");
+    }
+    if (plan.n_cases == 0) {
+        for (size_t i = 0; i < plan.n_skips; i++)
+            fprintf(stderr, "assay verify: skipped: %s: %s\n", plan.skips[i].what,
+                    plan.skips[i].reason);
+        code = assay_usage_error(args->command, "the options select no case");
+    } else if (assay_args_flag(args, "list")) {
+        list_cases(&plan);
+        code = ASSAY_EXIT_OK;
+    } else {
+        code = run_plan(args, s, &plan);
+    }
+    assay_plan_free(&plan);
+    return code;
+}
+
+static int run(const struct assay_args *args) {
+    struct selection s = {.command = args->command};
+    const char *path = assay_args_get(args, "gguf");
+    struct assay_gguf *gguf = NULL;
+    char err[512];
+    int code;
+
+    if (!select_all(&s, args))
+        return ASSAY_EXIT_USAGE;
+    if (path != NULL) {
+        gguf = assay_gguf_open(path, err, sizeof err);
+        if (gguf == NULL)
+            return assay_usage_error(args->command, "%s", err);
+        s.params.gguf = gguf;
+    }
+    code = plan_and_run(args, &s);
+    assay_gguf_close(gguf);
+    return code;
+}
+
+const struct assay_command assay_cmd_verify = {
+    .name = "verify",
+    .synopsis = "[OPTIONS]",
+    .summary = "compare backends with the scalar reference, element by element",
+    .details =
+        "Every selected backend computes products of generated blocks of every type and, with "
+        "--gguf, of every matrix of the file; each element is held to the error bound that its "
+        "arithmetic class has at this very element. Cases run in child processes: a crash or a "
+        "hang is a failure of its case, not the end of the run.\n\n"
+        "Each output is poisoned and fenced beforehand, inputs are read-only and end at a page "
+        "without access, each product is computed twice, and row lookups must be bit-identical. "
+        "What can't run is skipped with a reason and counted.\n\n"
+        "Every failure ends with a command that reproduces it alone.\n\n"
+        "Exit status: 0 if at least one case ran and all passed, 1 if one failed, 2 for a usage or "
+        "input error, or if nothing was verified.",
+    .examples = "# every backend on generated blocks of every type\n"
+                "$ assay verify\n"
+                "# a real model, every tensor, one line a case\n"
+                "$ assay verify --gguf model.gguf --tensors-only -v\n"
+                "# one backend, two types, shapes of your own\n"
+                "$ assay verify --backend cpu --type q4_k,q6_k --shape 1x4096x4096,7x33x512\n"
+                "# one case, as a failure names it\n"
+                "$ assay verify --seed 1 --case gemm/q4_k/1x33x512/uniform/normal/cpu/avx2/t1",
+    .options = options,
+    .run = run,
+};

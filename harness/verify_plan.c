@@ -1,0 +1,308 @@
+/* Which cases verify runs: the bookkeeping, and the problems of generated blocks. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "verify_internal.h"
+
+/* Makes room for element n of an array that doubles when n is a power of two. Returns the array, or
+ * NULL if memory ran out, and then the old one is still there. */
+static void *grown(void *array, size_t n, size_t size) {
+    if ((n & (n - 1)) != 0)
+        return array;
+    return realloc(array, (n == 0 ? 1 : 2 * n) * size);
+}
+
+static void add_problem(struct assay_plan *plan, const struct assay_problem *problem) {
+    void *more = grown(plan->problems, plan->n_problems, sizeof *plan->problems);
+    if (more == NULL) {
+        plan->failed = true;
+        return;
+    }
+    plan->problems = more;
+    plan->problems[plan->n_problems++] = *problem;
+}
+
+/* Adds a case of the latest problem. */
+static void add_case(struct assay_plan *plan, const struct assay_runner *runner) {
+    void *more = grown(plan->cases, plan->n_cases, sizeof *plan->cases);
+    if (more == NULL || plan->failed) {
+        plan->failed = true;
+        return;
+    }
+    plan->cases = more;
+    plan->cases[plan->n_cases++] = (struct assay_verify_case){plan->n_problems - 1, *runner};
+}
+
+void assay_plan_skip(struct assay_plan *plan, const char *what, const char *reason) {
+    struct assay_verify_skip s = {.count = 1};
+    void *more;
+
+    /* Compared as stored: a text longer than its field would never match itself. */
+    snprintf(s.what, sizeof s.what, "%s", what);
+    snprintf(s.reason, sizeof s.reason, "%s", reason);
+    for (size_t i = 0; i < plan->n_skips; i++)
+        if (strcmp(plan->skips[i].what, s.what) == 0 &&
+            strcmp(plan->skips[i].reason, s.reason) == 0) {
+            plan->skips[i].count++;
+            return;
+        }
+    more = grown(plan->skips, plan->n_skips, sizeof *plan->skips);
+    if (more == NULL) {
+        plan->failed = true;
+        return;
+    }
+    plan->skips = more;
+    plan->skips[plan->n_skips++] = s;
+}
+
+bool assay_plan_type_selected(const struct assay_verify_params *p,
+                              const struct assay_type_traits *t) {
+    for (size_t i = 0; i < p->n_types; i++)
+        if (p->types[i] == t)
+            return true;
+    return p->n_types == 0;
+}
+
+/* ---- Runners ---- */
+
+static void add_threads(struct assay_plan *plan, const struct assay_verify_params *p,
+                        struct assay_runner *r, enum assay_op op) {
+    /* A row lookup has no work to share out. */
+    size_t n = op == ASSAY_OP_ROWS ? 1 : p->n_threads;
+
+    for (size_t i = 0; i < n; i++) {
+        r->threads = p->threads[i];
+        add_case(plan, r);
+    }
+}
+
+static void add_isas(struct assay_plan *plan, const struct assay_verify_params *p,
+                     struct assay_runner *r, enum assay_op op) {
+    if (!assay_backend_uses_isa(r->backend)) {
+        r->isa = ASSAY_ISA_AUTO;
+        if (p->isas == 0)
+            add_threads(plan, p, r, op);
+        else
+            assay_plan_skip(plan, assay_backend_name(r->backend),
+                            "the backend has no choice of instruction set (--isa)");
+        return;
+    }
+    for (int isa = ASSAY_ISA_SCALAR; isa < ASSAY_ISA_COUNT; isa++) {
+        char what[64];
+        r->isa = (enum assay_isa)isa;
+        if (p->isas != 0 && (p->isas >> isa & 1) == 0)
+            continue;
+        if (assay_isa_runs_here(r->isa)) {
+            add_threads(plan, p, r, op);
+            continue;
+        }
+        snprintf(what, sizeof what, "%s %s", assay_backend_name(r->backend),
+                 assay_isa_name(r->isa));
+        assay_plan_skip(plan, what, "this machine lacks the instruction set");
+    }
+}
+
+static void add_backend(struct assay_plan *plan, const struct assay_verify_params *p,
+                        const struct assay_problem *problem, const struct assay_backend *b) {
+    struct assay_runner r = {.backend = b};
+    char why[160] = "";
+
+    if (!assay_backend_available(b, why, sizeof why)) {
+        assay_plan_skip(plan, assay_backend_name(b), why);
+        return;
+    }
+    for (size_t i = 0; i < problem->n_parts; i++) {
+        const struct assay_type_traits *t = problem->parts[i].type;
+        if (!assay_backend_supports(b, t)) {
+            char what[64];
+            snprintf(what, sizeof what, "%s %s", assay_backend_name(b), t->name);
+            assay_plan_skip(plan, what, "the backend does not support the type");
+            return;
+        }
+    }
+    for (const char *const *v = assay_backend_variants(b); *v != NULL; v++) {
+        r.variant = *v;
+        if (p->variant == NULL || strcmp(p->variant, *v) == 0)
+            add_isas(plan, p, &r, problem->op);
+    }
+}
+
+void assay_plan_add(struct assay_plan *plan, const struct assay_verify_params *p,
+                    const struct assay_problem *problem) {
+    size_t before = plan->n_cases;
+
+    add_problem(plan, problem);
+    if (plan->failed)
+        return;
+    for (size_t i = 0; i < p->n_backends; i++)
+        add_backend(plan, p, problem, p->backends[i]);
+    if (plan->n_cases == before)
+        plan->n_problems--; /* nobody to run it */
+}
+
+/* ---- Generated blocks ---- */
+
+/* K in blocks of the type. Small, and each a tail of something: single row and column, odd numbers
+ * around the widths of vector kernels (8, 16, 32, 64), one block up to many. */
+static const struct {
+    size_t m, n, blocks;
+} default_shapes[] = {
+    {1, 33, 2}, {3, 7, 3},  {5, 17, 1}, {17, 31, 2}, {1, 1, 1},  {2, 64, 3},
+    {8, 3, 9},  {1, 5, 17}, {4, 65, 1}, {33, 9, 2},  {65, 2, 1},
+};
+enum { N_SHAPES = sizeof default_shapes / sizeof default_shapes[0], N_QUICK_SHAPES = 4 };
+
+/* The quick run keeps one generator that looks like real weights and two that do not. */
+enum { QUICK_WEIGHTS = 1 << ASSAY_WGEN_UNIFORM | 1 << ASSAY_WGEN_NORMAL | 1 << ASSAY_WGEN_EXTREME };
+
+static size_t default_k(const struct assay_type_traits *t, size_t blocks) {
+    /* Scalars have no blocks; one less than a multiple of 32 is all tails. */
+    return t->block_len > 1 ? blocks * t->block_len : blocks * 32 - 1;
+}
+
+static unsigned weights_selected(const struct assay_verify_params *p) {
+    if (p->weights != 0)
+        return p->weights;
+    return p->quick ? QUICK_WEIGHTS : (1u << ASSAY_WGEN_COUNT) - 1;
+}
+
+/* One problem for every pair of generators selected; or, if the activations were left open, one for
+ * every weights generator with activations that rotate over the shapes, so that all pairs occur. */
+static void add_generators(struct assay_plan *plan, const struct assay_verify_params *p,
+                           struct assay_problem *problem, size_t turn) {
+    unsigned weights = weights_selected(p);
+
+    for (int w = 0; w < ASSAY_WGEN_COUNT; w++)
+        for (int a = 0; a < ASSAY_AGEN_COUNT; a++) {
+            bool wanted = p->acts != 0 ? (p->acts >> a & 1) != 0
+                                       : (size_t)a == (turn + (size_t)w) % ASSAY_AGEN_COUNT;
+            if ((weights >> w & 1) == 0 || !wanted)
+                continue;
+            problem->weights = (enum assay_weights_gen)w;
+            problem->acts = (enum assay_acts_gen)a;
+            assay_plan_add(plan, p, problem);
+        }
+}
+
+static void add_given_shapes(struct assay_plan *plan, const struct assay_verify_params *p,
+                             const struct assay_type_traits *t) {
+    for (size_t i = 0; i < p->n_shapes; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_GEMM, .n_parts = 1};
+        size_t row_bytes;
+
+        problem.parts[0] = (struct assay_case_part){t, NULL, p->shapes[i].n};
+        problem.m = p->shapes[i].m;
+        problem.k = p->shapes[i].k;
+        if (assay_row_bytes(t, problem.k, &row_bytes))
+            add_generators(plan, p, &problem, i);
+        else
+            assay_plan_skip(plan, t->name, "K of the shape is no multiple of the block length");
+    }
+}
+
+static void add_default_shapes(struct assay_plan *plan, const struct assay_verify_params *p,
+                               const struct assay_type_traits *t) {
+    size_t n = p->quick ? N_QUICK_SHAPES : N_SHAPES;
+
+    for (size_t i = 0; i < n; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_GEMM, .n_parts = 1};
+        problem.parts[0] = (struct assay_case_part){t, NULL, default_shapes[i].n};
+        problem.m = default_shapes[i].m;
+        problem.k = default_k(t, default_shapes[i].blocks);
+        add_generators(plan, p, &problem, i);
+    }
+}
+
+/* The type beside Q6_K, as real files mix them in one fused projection. */
+static void add_fused(struct assay_plan *plan, const struct assay_verify_params *p,
+                      const struct assay_type_traits *t) {
+    const struct assay_type_traits *other =
+        assay_type_traits(t->type == ASSAY_TYPE_Q6_K ? ASSAY_TYPE_Q4_K : ASSAY_TYPE_Q6_K);
+    struct assay_problem problem = {.op = ASSAY_OP_FUSED, .n_parts = 3, .m = 3, .k = 512};
+
+    for (size_t i = 0; i < problem.n_parts; i++)
+        problem.parts[i] = (struct assay_case_part){i == 1 ? other : t, NULL, 7};
+    problem.weights = ASSAY_WGEN_NORMAL;
+    problem.acts = ASSAY_AGEN_NORMAL;
+    assay_plan_add(plan, p, &problem);
+}
+
+static void add_rows(struct assay_plan *plan, const struct assay_verify_params *p,
+                     const struct assay_type_traits *t) {
+    unsigned weights = weights_selected(p);
+
+    for (int w = 0; w < ASSAY_WGEN_COUNT; w++) {
+        struct assay_problem problem = {.op = ASSAY_OP_ROWS, .n_parts = 1, .m = 9};
+        if ((weights >> w & 1) == 0)
+            continue;
+        problem.parts[0] = (struct assay_case_part){t, NULL, 7};
+        problem.k = default_k(t, 3);
+        problem.weights = (enum assay_weights_gen)w;
+        assay_plan_add(plan, p, &problem);
+    }
+}
+
+static void add_generated(struct assay_plan *plan, const struct assay_verify_params *p) {
+    for (size_t i = 0; i < assay_type_count(); i++) {
+        const struct assay_type_traits *t = assay_type_at(i);
+
+        if (t->dequant == NULL || !assay_plan_type_selected(p, t))
+            continue;
+        if (p->n_shapes > 0) {
+            add_given_shapes(plan, p, t);
+            continue;
+        }
+        add_default_shapes(plan, p, t);
+        /* Fixed generators: only where none were asked for. */
+        if (p->weights == 0 && p->acts == 0)
+            add_fused(plan, p, t);
+        if (p->acts == 0)
+            add_rows(plan, p, t);
+    }
+}
+
+/* ---- The plan ---- */
+
+bool assay_plan_make(struct assay_plan *plan, const struct assay_verify_params *p) {
+    *plan = (struct assay_plan){.n_cases = 0};
+    if (!p->tensors_only)
+        add_generated(plan, p);
+    if (p->gguf != NULL)
+        assay_plan_add_tensors(plan, p);
+    return !plan->failed;
+}
+
+bool assay_plan_make_one(struct assay_plan *plan, const struct assay_verify_params *p,
+                         const char *id, char *err, size_t err_size) {
+    struct assay_case_scope scope = {p->backends, p->n_backends, p->gguf};
+    struct assay_problem problem;
+    struct assay_runner runner;
+    char why[160] = "";
+
+    *plan = (struct assay_plan){.n_cases = 0};
+    if (!assay_case_parse(id, &scope, &problem, &runner, err, err_size))
+        return false;
+    if (!assay_backend_available(runner.backend, why, sizeof why)) {
+        snprintf(err, err_size, "backend '%s' can't be used: %s",
+                 assay_backend_name(runner.backend), why);
+        return false;
+    }
+    if (!assay_isa_runs_here(runner.isa)) {
+        snprintf(err, err_size, "this machine lacks the instruction set '%s'",
+                 assay_isa_name(runner.isa));
+        return false;
+    }
+    add_problem(plan, &problem);
+    add_case(plan, &runner);
+    if (plan->failed)
+        snprintf(err, err_size, "out of memory");
+    return !plan->failed;
+}
+
+void assay_plan_free(struct assay_plan *plan) {
+    free(plan->problems);
+    free(plan->cases);
+    free(plan->skips);
+    *plan = (struct assay_plan){.n_cases = 0};
+}

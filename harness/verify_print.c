@@ -1,0 +1,407 @@
+/* What verify tells: lines, tables, failures, the record. */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "record.h"
+#include "term.h"
+#include "verify.h"
+
+enum { ID_SIZE = 1024 };
+
+static const struct assay_problem *problem_of(const struct assay_verify_report *r, size_t i) {
+    return &r->plan->problems[r->plan->cases[i].problem];
+}
+
+static void case_id(const struct assay_verify_report *r, size_t i, char *buf, size_t size) {
+    assay_case_id(problem_of(r, i), &r->plan->cases[i].runner, buf, size);
+}
+
+static enum assay_colour verdict_colour(enum assay_verdict v) {
+    return v == ASSAY_FAIL ? ASSAY_RED : v == ASSAY_SKIP ? ASSAY_YELLOW : ASSAY_GREEN;
+}
+
+static const char *text_field(const json_t *detail, const char *name) {
+    const char *s = json_string_value(json_object_get(detail, name));
+    return s != NULL ? s : "";
+}
+
+void assay_verify_print_case(FILE *f, const struct assay_verify_report *r, size_t i) {
+    const struct assay_verify_result *res = &r->results[i];
+    char id[ID_SIZE];
+
+    case_id(r, i, id, sizeof id);
+    fprintf(f, "%s%s%s  %-9.3g %s", assay_colour_start(f, verdict_colour(res->verdict)),
+            assay_verdict_name(res->verdict), assay_colour_end(f), res->ratio, id);
+    if (res->verdict != ASSAY_PASS)
+        fprintf(f, "  %s", text_field(res->detail, "problem"));
+    fputc('\n', f);
+}
+
+/* ---- Failures ---- */
+
+static bool shell_safe(const char *s) {
+    for (const char *p = s; *p != '\0'; p++)
+        if (!isalnum((unsigned char)*p) && strchr("/._-+=:,@%", *p) == NULL)
+            return false;
+    return *s != '\0';
+}
+
+static void print_shell_word(FILE *f, const char *s) {
+    if (shell_safe(s)) {
+        fputs(s, f);
+        return;
+    }
+    fputc('\'', f);
+    for (; *s != '\0'; s++)
+        if (*s == '\'')
+            fputs("'\\''", f);
+        else
+            fputc(*s, f);
+    fputc('\'', f);
+}
+
+static void print_command(FILE *f, const struct assay_verify_report *r, size_t i) {
+    char id[ID_SIZE];
+
+    case_id(r, i, id, sizeof id);
+    fputs("  reproduce: assay verify ", f);
+    if (problem_of(r, i)->parts[0].tensor != NULL) {
+        fputs("--gguf ", f);
+        print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");
+        fputc(' ', f);
+    }
+    fprintf(f, "--seed %llu --case %s\n", (unsigned long long)r->params->seed, id);
+}
+
+/* Finds the part that column `col` of a product lies in and makes col relative to it. */
+static const struct assay_case_part *part_of_column(const struct assay_problem *p, size_t *col) {
+    size_t i = 0;
+    while (i + 1 < p->n_parts && *col >= p->parts[i].rows)
+        *col -= p->parts[i++].rows;
+    return &p->parts[i];
+}
+
+static void print_part(FILE *f, const struct assay_case_part *part) {
+    char name[128];
+
+    fputs(part->type->display, f);
+    if (part->tensor == NULL)
+        return;
+    snprintf(name, sizeof name, "%.*s",
+             part->tensor->name.len < 127 ? (int)part->tensor->name.len : 127,
+             part->tensor->name.data);
+    for (char *c = name; *c != '\0'; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = '?';
+    fprintf(f, " tensor %s", name);
+}
+
+/* "row 2, column 7 (weight row 7 of Q6_K)", or the weight of a row lookup. */
+static void print_place(FILE *f, const struct assay_problem *p, size_t row, size_t col) {
+    const struct assay_case_part *part;
+    size_t in_part = col;
+
+    if (p->op == ASSAY_OP_ROWS) {
+        size_t len = p->parts[0].type->block_len;
+        fprintf(f, "row %lld, weight %zu (block %zu, element %zu of ",
+                (long long)assay_problem_lookup(p, row), col, col / len, col % len);
+        print_part(f, &p->parts[0]);
+    } else {
+        part = part_of_column(p, &in_part);
+        fprintf(f, "row %zu, column %zu (weight row %zu of ", row, col, in_part);
+        print_part(f, part);
+    }
+    fputc(')', f);
+}
+
+/* "|got - expected| is 3.2, 1.4e+06 times the bound", or that no such number exists. */
+static void print_excess(FILE *f, double got, double expected, double bound) {
+    double error = fabs(got - expected);
+
+    if (!isfinite(got) || !isfinite(expected))
+        fputs("not a finite error", f);
+    else if (bound > 0)
+        fprintf(f, "error %.6g exceeds it by %.6g, %.4g times the bound", error, error - bound,
+                error / bound);
+    else
+        fprintf(f, "error %.6g where none is allowed", error);
+}
+
+static void print_worst(FILE *f, const struct assay_problem *p, const json_t *detail) {
+    const json_t *worst = json_object_get(detail, "worst");
+    double got = assay_json_real_value(json_object_get(worst, "got"));
+    double expected = assay_json_real_value(json_object_get(worst, "expected"));
+    double bound = assay_json_real_value(json_object_get(worst, "bound"));
+
+    if (worst == NULL)
+        return;
+    fputs("  worst element: ", f);
+    print_place(f, p, (size_t)json_integer_value(json_object_get(worst, "row")),
+                (size_t)json_integer_value(json_object_get(worst, "column")));
+    fprintf(f, "\n    got %.9g, expected %.9g, bound %.4g: ", got, expected, bound);
+    print_excess(f, got, expected, bound);
+    fputc('\n', f);
+}
+
+void assay_verify_print_failure(FILE *f, const struct assay_verify_report *r, size_t i) {
+    const json_t *d = r->results[i].detail;
+    const json_t *outside = json_object_get(d, "outside");
+    const char *kernel = text_field(d, "kernel");
+    long long wrong = json_integer_value(json_object_get(d, "wrong"));
+    char id[ID_SIZE];
+
+    case_id(r, i, id, sizeof id);
+    fprintf(f, "%sFAIL%s %s\n  %s", assay_colour_start(f, ASSAY_RED), assay_colour_end(f), id,
+            text_field(d, "problem"));
+    if (wrong > 0)
+        fprintf(f, ": %lld of %lld elements wrong, %lld of them not written", wrong,
+                json_integer_value(json_object_get(d, "elements")),
+                json_integer_value(json_object_get(d, "unwritten")));
+    if (outside != NULL)
+        fprintf(f, ": at row %lld, column %lld",
+                json_integer_value(json_object_get(outside, "row")),
+                json_integer_value(json_object_get(outside, "column")));
+    if (json_integer_value(json_object_get(d, "call")) == 2)
+        fputs(" (in the second call; the first was right)", f);
+    if (*kernel != '\0')
+        fprintf(f, " [%s]", kernel);
+    fputc('\n', f);
+    if (wrong > 0)
+        print_worst(f, problem_of(r, i), d);
+    if (strcmp(text_field(d, "crash"), "SIGSEGV") == 0 ||
+        strcmp(text_field(d, "crash"), "SIGBUS") == 0)
+        fputs("  (inputs are read-only and end at a page without access: a read past their end or "
+              "a write to them ends so)\n",
+              f);
+    if (json_is_true(json_object_get(d, "passes_alone")))
+        fputs("  (alone, the case passes: look at the cases before it, which ran in the same "
+              "process)\n",
+              f);
+    print_command(f, r, i);
+}
+
+/* ---- Summary ---- */
+
+/* What one cell of a table gathers. */
+struct tally {
+    size_t cases, failed, skipped;
+    double ratio; /* worst of the passed cases */
+};
+
+static void tally_add(struct tally *t, const struct assay_verify_result *res) {
+    t->cases++;
+    t->failed += res->verdict == ASSAY_FAIL;
+    t->skipped += res->verdict == ASSAY_SKIP;
+    if (res->verdict == ASSAY_PASS && res->ratio > t->ratio)
+        t->ratio = res->ratio;
+}
+
+static void tally_cell(const struct tally *t, char *buf, size_t size) {
+    if (t->failed > 0)
+        snprintf(buf, size, "%zu failed", t->failed);
+    else if (t->cases == t->skipped)
+        snprintf(buf, size, "-");
+    else
+        snprintf(buf, size, "%.3f", t->ratio);
+}
+
+static enum assay_colour tally_colour(const struct tally *t) {
+    return t->failed > 0 ? ASSAY_RED : ASSAY_PLAIN;
+}
+
+static bool same_runner_but_threads(const struct assay_runner *a, const struct assay_runner *b) {
+    return a->backend == b->backend && a->isa == b->isa && strcmp(a->variant, b->variant) == 0;
+}
+
+static void runner_name(const struct assay_runner *r, char *buf, size_t size) {
+    snprintf(buf, size, "%s%s%s%s%s", assay_backend_name(r->backend), *r->variant ? "+" : "",
+             r->variant, r->isa != ASSAY_ISA_AUTO ? "/" : "",
+             r->isa != ASSAY_ISA_AUTO ? assay_isa_name(r->isa) : "");
+}
+
+/* One row for each backend, variant and instruction set, in order of first appearance. */
+static void print_by_runner(FILE *f, const struct assay_verify_report *r) {
+    enum { MAX_RUNNERS = 64 };
+    static const char *const headings[] = {"BACKEND", ">CASES",   ">PASSED",
+                                           ">FAILED", ">SKIPPED", ">WORST/BOUND"};
+    struct tally tallies[MAX_RUNNERS] = {{0}};
+    const struct assay_runner *runners[MAX_RUNNERS];
+    struct assay_table *table = assay_table_new(headings, 6);
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->plan->n_cases; i++) {
+        const struct assay_runner *runner = &r->plan->cases[i].runner;
+        size_t at = 0;
+        while (at < n && !same_runner_but_threads(runners[at], runner))
+            at++;
+        if (at == MAX_RUNNERS)
+            continue;
+        if (at == n)
+            runners[n++] = runner;
+        tally_add(&tallies[at], &r->results[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct tally *t = &tallies[i];
+        char name[96], cells[5][24];
+
+        runner_name(runners[i], name, sizeof name);
+        snprintf(cells[0], sizeof cells[0], "%zu", t->cases);
+        snprintf(cells[1], sizeof cells[1], "%zu", t->cases - t->failed - t->skipped);
+        snprintf(cells[2], sizeof cells[2], "%zu", t->failed);
+        snprintf(cells[3], sizeof cells[3], "%zu", t->skipped);
+        snprintf(cells[4], sizeof cells[4], "%.3f", t->ratio);
+        assay_table_row_colour(
+            table, tally_colour(t),
+            (const char *const[]){name, cells[0], cells[1], cells[2], cells[3], cells[4]});
+    }
+    assay_table_print(table, f);
+}
+
+enum { MAX_BACKENDS = 16 };
+
+static void print_type_row(struct assay_table *table, const struct assay_verify_report *r,
+                           const struct assay_type_traits *type, size_t n_backends) {
+    struct tally all = {0}, by_backend[MAX_BACKENDS] = {{0}};
+    const char *cells[MAX_BACKENDS + 2];
+    char text[MAX_BACKENDS + 1][32];
+
+    for (size_t i = 0; i < r->plan->n_cases; i++) {
+        if (problem_of(r, i)->parts[0].type != type)
+            continue;
+        tally_add(&all, &r->results[i]);
+        for (size_t b = 0; b < n_backends; b++)
+            if (r->params->backends[b] == r->plan->cases[i].runner.backend)
+                tally_add(&by_backend[b], &r->results[i]);
+    }
+    if (all.cases == 0)
+        return;
+    cells[0] = type->display;
+    snprintf(text[0], sizeof text[0], "%zu", all.cases);
+    cells[1] = text[0];
+    for (size_t b = 0; b < n_backends; b++) {
+        tally_cell(&by_backend[b], text[b + 1], sizeof text[b + 1]);
+        cells[b + 2] = text[b + 1];
+    }
+    assay_table_row_colour(table, tally_colour(&all), cells);
+}
+
+/* Types against backends: the worst error in units of the bound, or the number of failures. */
+static void print_by_type(FILE *f, const struct assay_verify_report *r) {
+    size_t n = r->params->n_backends < MAX_BACKENDS ? r->params->n_backends : MAX_BACKENDS;
+    const char *headings[MAX_BACKENDS + 2] = {"TYPE", ">CASES"};
+    char names[MAX_BACKENDS][40];
+    struct assay_table *table;
+
+    for (size_t b = 0; b < n; b++) {
+        snprintf(names[b], sizeof names[b], ">%s", assay_backend_name(r->params->backends[b]));
+        headings[b + 2] = names[b];
+    }
+    table = assay_table_new(headings, n + 2);
+    for (size_t i = 0; i < assay_type_count(); i++)
+        print_type_row(table, r, assay_type_at(i), n);
+    assay_table_print(table, f);
+}
+
+static void print_skips(FILE *f, const struct assay_verify_report *r) {
+    static const char *const headings[] = {"SKIPPED", ">COUNT", "REASON"};
+    struct assay_table *table;
+
+    if (r->plan->n_skips == 0)
+        return;
+    table = assay_table_new(headings, 3);
+    for (size_t i = 0; i < r->plan->n_skips; i++) {
+        const struct assay_verify_skip *s = &r->plan->skips[i];
+        char count[24];
+        snprintf(count, sizeof count, "%zu", s->count);
+        assay_table_row_colour(table, ASSAY_YELLOW,
+                               (const char *const[]){s->what, count, s->reason});
+    }
+    fputc('\n', f);
+    assay_table_print(table, f);
+}
+
+static void print_failures(FILE *f, const struct assay_verify_report *r, size_t max_failures,
+                           size_t failed) {
+    size_t shown = 0;
+
+    for (size_t i = 0; i < r->plan->n_cases && shown < max_failures; i++)
+        if (r->results[i].verdict == ASSAY_FAIL) {
+            fputc('\n', f);
+            assay_verify_print_failure(f, r, i);
+            shown++;
+        }
+    if (shown < failed)
+        fprintf(f, "\n%zu more failures (--max-failures shows more, --json all)\n", failed - shown);
+}
+
+void assay_verify_print_summary(FILE *f, const struct assay_verify_report *r, size_t max_failures) {
+    struct assay_verify_totals t = assay_verify_count(r->plan, r->results);
+    bool good = t.failed == 0 && t.passed > 0;
+
+    if (t.passed + t.failed > 1) {
+        print_by_runner(f, r);
+        fputs("\nWorst error in units of its bound, by type:\n", f);
+        print_by_type(f, r);
+    }
+    print_skips(f, r);
+    print_failures(f, r, max_failures, t.failed);
+    fprintf(f, "\n%s%zu cases: %zu passed, %zu failed, %zu skipped%s; %zu elements judged",
+            assay_colour_start(f, good ? ASSAY_GREEN : ASSAY_RED), t.cases, t.passed, t.failed,
+            t.skipped, assay_colour_end(f), t.elements - t.unbounded);
+    if (t.unbounded > 0)
+        fprintf(f, ", %zu left out (fp32 or fp16 overflow is legitimate)", t.unbounded);
+    fputc('\n', f);
+}
+
+/* ---- The record ---- */
+
+static json_t *case_record(const struct assay_verify_report *r, size_t i) {
+    static const char *const ops[] = {
+        [ASSAY_OP_GEMM] = "gemm", [ASSAY_OP_FUSED] = "fused", [ASSAY_OP_ROWS] = "rows"};
+    const struct assay_problem *p = problem_of(r, i);
+    const struct assay_runner *run = &r->plan->cases[i].runner;
+    json_t *types = json_array(), *detail, *j;
+    char id[ID_SIZE];
+
+    case_id(r, i, id, sizeof id);
+    for (size_t part = 0; part < p->n_parts; part++)
+        json_array_append_new(types, json_string(p->parts[part].type->name));
+    j = json_pack("{ss ss so sI sI sI ss ss ss si ss}", "id", id, "op", ops[p->op], "types", types,
+                  "m", (json_int_t)p->m, "n", (json_int_t)assay_problem_rows(p), "k",
+                  (json_int_t)p->k, "backend", assay_backend_name(run->backend), "variant",
+                  run->variant, "isa", run->isa != ASSAY_ISA_AUTO ? assay_isa_name(run->isa) : "-",
+                  "threads", run->threads, "verdict", assay_verdict_name(r->results[i].verdict));
+    detail = r->results[i].detail;
+    if (j != NULL && detail != NULL && json_object_update_missing(j, detail) != 0) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}
+
+static json_t *skip_record(const struct assay_verify_skip *s) {
+    return json_pack("{ss ss sI}", "what", s->what, "reason", s->reason, "count",
+                     (json_int_t)s->count);
+}
+
+bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {
+    struct assay_verify_totals t = assay_verify_count(r->plan, r->results);
+    json_t *results = json_array(), *skips = json_array();
+    bool ok = true;
+
+    for (size_t i = 0; i < r->plan->n_cases; i++)
+        ok = json_array_append_new(results, case_record(r, i)) == 0 && ok;
+    for (size_t i = 0; i < r->plan->n_skips; i++)
+        ok = json_array_append_new(skips, skip_record(&r->plan->skips[i])) == 0 && ok;
+    ok = json_object_set_new(record, "results", results) == 0 && ok;
+    ok = json_object_set_new(record, "skips", skips) == 0 && ok;
+    return json_object_set_new(record, "summary",
+                               json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)t.cases,
+                                         "passed", (json_int_t)t.passed, "failed",
+                                         (json_int_t)t.failed, "skipped", (json_int_t)t.skipped,
+                                         "elements", (json_int_t)t.elements, "unbounded",
+                                         (json_int_t)t.unbounded)) == 0 &&
+           ok;
+}

@@ -1,0 +1,349 @@
+/* The child's side of verify: makes the data of a problem, lets a backend compute, judges. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compare.h"
+#include "datasets/generate.h"
+#include "guard.h"
+#include "record.h"
+#include "ref/gemm.h"
+#include "verify_internal.h"
+
+/* Columns between the end of a row of y and the next: the stride of gemm_quant is put to use, and a
+ * write past the last column is found. */
+enum { GAP = 3 };
+
+/* The reference of one part in one arithmetic class. */
+struct reference {
+    struct reference *next;
+    size_t part;
+    struct assay_arith arith;
+    struct assay_ref_elem elems[];
+};
+
+struct assay_workload {
+    struct assay_guard weights[ASSAY_MAX_PARTS]; /* of generated parts */
+    const uint8_t *bytes[ASSAY_MAX_PARTS];
+    size_t row_bytes[ASSAY_MAX_PARTS];
+    struct assay_guard x;
+    struct reference *references;
+};
+
+static void workload_free(struct assay_workload *load) {
+    if (load == NULL)
+        return;
+    for (size_t i = 0; i < ASSAY_MAX_PARTS; i++)
+        assay_guard_free(&load->weights[i]);
+    assay_guard_free(&load->x);
+    while (load->references != NULL) {
+        struct reference *next = load->references->next;
+        free(load->references);
+        load->references = next;
+    }
+    free(load);
+}
+
+static bool make_weights(struct assay_workload *load, const struct assay_problem *p, size_t i,
+                         uint64_t base_seed) {
+    const struct assay_case_part *part = &p->parts[i];
+    char stream[16];
+
+    if (!assay_row_bytes(part->type, p->k, &load->row_bytes[i]))
+        return false;
+    if (part->tensor != NULL) {
+        load->bytes[i] = part->tensor->data;
+        return true;
+    }
+    if (!assay_guard_alloc(&load->weights[i], part->rows * load->row_bytes[i]))
+        return false;
+    snprintf(stream, sizeof stream, "weights%zu", i);
+    assay_generate_weights(part->type, p->weights, assay_problem_seed(p, base_seed, stream),
+                           part->rows, p->k, load->weights[i].data);
+    assay_guard_read_only(&load->weights[i]);
+    load->bytes[i] = load->weights[i].data;
+    return true;
+}
+
+static struct assay_workload *workload_new(const struct assay_problem *p, uint64_t base_seed) {
+    struct assay_workload *load = calloc(1, sizeof *load);
+
+    if (load == NULL)
+        return NULL;
+    for (size_t i = 0; i < p->n_parts; i++)
+        if (!make_weights(load, p, i, base_seed))
+            goto fail;
+    if (p->op == ASSAY_OP_ROWS)
+        return load;
+    if (!assay_guard_alloc(&load->x, p->m * p->k * sizeof(float)))
+        goto fail;
+    assay_generate_acts(p->acts, assay_problem_seed(p, base_seed, "acts"), p->m, p->k,
+                        load->x.data);
+    assay_guard_read_only(&load->x);
+    return load;
+fail:
+    workload_free(load);
+    return NULL;
+}
+
+static bool same_arith(const struct assay_arith *a, const struct assay_arith *b) {
+    /* exact_run only tightens the bound; the reference does not depend on it. */
+    return a->weight == b->weight && a->act == b->act && a->act_block == b->act_block;
+}
+
+/* The reference of a part in a class, computed at its first use. NULL: out of memory. */
+static const struct assay_ref_elem *reference_of(struct assay_workload *load,
+                                                 const struct assay_problem *p, size_t part,
+                                                 const struct assay_arith *arith) {
+    const struct assay_case_part *w = &p->parts[part];
+    struct reference *r;
+
+    for (r = load->references; r != NULL; r = r->next)
+        if (r->part == part && same_arith(&r->arith, arith))
+            return r->elems;
+    r = malloc(sizeof *r + p->m * w->rows * sizeof r->elems[0]);
+    if (r == NULL)
+        return NULL;
+    if (assay_ref_gemm(w->type, load->bytes[part], load->row_bytes[part], w->rows, p->k,
+                       load->x.data, p->m, arith, r->elems) != 0) {
+        free(r);
+        return NULL;
+    }
+    r->part = part;
+    r->arith = *arith;
+    r->next = load->references;
+    load->references = r;
+    return r->elems;
+}
+
+/* ---- The backend under test ---- */
+
+struct subject {
+    struct assay_ctx *ctx;
+    struct assay_store *store;   /* a generated matrix, multiplied by gemm_quant */
+    struct assay_linear *linear; /* everything else */
+};
+
+static enum assay_status subject_new(struct subject *s, const struct assay_problem *p,
+                                     const struct assay_runner *r,
+                                     const struct assay_workload *load, struct assay_error *err) {
+    struct assay_ctx_params params = {r->backend, r->isa, r->threads, r->variant};
+    struct assay_part parts[ASSAY_MAX_PARTS];
+    enum assay_status status;
+
+    *s = (struct subject){NULL, NULL, NULL};
+    status = assay_ctx_create(&params, &s->ctx, err);
+    if (status != ASSAY_OK)
+        return status;
+    for (size_t i = 0; i < p->n_parts; i++)
+        parts[i] = (struct assay_part){(uint32_t)p->parts[i].type->type, load->bytes[i],
+                                       p->parts[i].rows * load->row_bytes[i], p->parts[i].rows};
+    if (p->op == ASSAY_OP_FUSED)
+        return assay_linear_create_fused(s->ctx, parts, p->n_parts, p->k, &s->linear, err);
+    if (p->op == ASSAY_OP_GEMM && p->parts[0].tensor == NULL)
+        return assay_store_create(s->ctx, parts[0].type, parts[0].bytes, parts[0].nbytes,
+                                  parts[0].rows, p->k, &s->store, err);
+    return assay_linear_create(s->ctx, parts[0].type, parts[0].bytes, parts[0].nbytes,
+                               parts[0].rows, p->k, &s->linear, err);
+}
+
+static void subject_free(struct subject *s) {
+    assay_linear_free(s->linear);
+    assay_store_free(s->store);
+    assay_ctx_free(s->ctx);
+}
+
+static enum assay_status multiply(const struct subject *s, const struct assay_problem *p,
+                                  const struct assay_workload *load, const struct assay_output *out,
+                                  struct assay_error *err) {
+    if (s->store != NULL)
+        return gemm_quant(s->ctx, s->store, load->x.data, p->m, out->y, out->ldy, err);
+    return assay_linear_forward(s->ctx, s->linear, load->x.data, out->y, p->m, err);
+}
+
+/* ---- Results ---- */
+
+static json_t *failure(const char *problem) {
+    return json_pack("{ss ss}", "verdict", "fail", "problem", problem);
+}
+
+static json_t *status_result(const struct assay_runner *r, const char *call,
+                             const struct assay_error *err) {
+    char text[320];
+
+    /* A variant may take fewer types than its backend, and says so only here. */
+    if (err->status == ASSAY_EUNSUPPORTED && *r->variant != '\0')
+        return json_pack("{ss ss}", "verdict", "skip", "problem", err->message);
+    snprintf(text, sizeof text, "%s failed: %s", call, err->message);
+    return failure(text);
+}
+
+static json_t *comparison_result(const struct assay_comparison *c, const char *kernel, int call) {
+    const struct assay_element *w = &c->worst;
+    bool judged = c->elements > c->unbounded;
+    const char *verdict = c->found != ASSAY_FOUND_NOTHING ? "fail" : judged ? "pass" : "skip";
+    json_t *j =
+        json_pack("{ss ss sI sI sI sI so}", "verdict", verdict, "kernel", kernel, "elements",
+                  (json_int_t)c->elements, "wrong", (json_int_t)c->wrong, "unwritten",
+                  (json_int_t)c->unwritten, "unbounded", (json_int_t)c->unbounded, "ratio",
+                  assay_json_real(judged ? w->ratio : 0));
+
+    if (judged)
+        json_object_set_new(j, "worst",
+                            json_pack("{sI sI so so so}", "row", (json_int_t)w->row, "column",
+                                      (json_int_t)w->col, "got", assay_json_real(w->got),
+                                      "expected", assay_json_real(w->expected), "bound",
+                                      assay_json_real(w->bound)));
+    if (c->found != ASSAY_FOUND_NOTHING) {
+        json_object_set_new(j, "problem", json_string(assay_problem_kind_text(c->found)));
+        json_object_set_new(j, "call", json_integer(call));
+    } else if (!judged) {
+        json_object_set_new(
+            j, "problem",
+            json_string("no element has a finite bound: fp32 overflow is legitimate in all"));
+    }
+    if (c->found == ASSAY_FOUND_OUTSIDE)
+        json_object_set_new(j, "outside",
+                            json_pack("{sI sI}", "row", (json_int_t)c->outside_row, "column",
+                                      (json_int_t)c->outside_col));
+    return j;
+}
+
+/* ---- Products ---- */
+
+struct product {
+    const struct assay_problem *p;
+    struct assay_workload *load;
+    struct subject subject;
+    struct assay_arith arith[ASSAY_MAX_PARTS];
+    const struct assay_ref_elem *reference[ASSAY_MAX_PARTS];
+    struct assay_output out;
+};
+
+static void judge(const struct product *pr, struct assay_comparison *c) {
+    size_t col = 0;
+
+    assay_comparison_init(c);
+    for (size_t i = 0; i < pr->p->n_parts; i++) {
+        const struct assay_case_part *part = &pr->p->parts[i];
+        assay_compare_columns(c, &pr->out, col, part->rows, pr->reference[i], &pr->arith[i],
+                              part->type, pr->p->k);
+        col += part->rows;
+    }
+    assay_comparison_finish(c, &pr->out);
+}
+
+/* Two calls, each judged: a kernel that leaves its workspace dirty is right only once. */
+static json_t *multiply_twice(struct product *pr, const struct assay_runner *r) {
+    const struct assay_problem *p = pr->p;
+    const char *kernel = assay_ctx_kernel(pr->subject.ctx, p->parts[0].type, p->m);
+    struct assay_comparison c;
+    struct assay_error err;
+
+    for (int call = 1;; call++) {
+        assay_output_poison(&pr->out);
+        if (multiply(&pr->subject, p, pr->load, &pr->out, &err) != ASSAY_OK)
+            return status_result(r, "the product", &err);
+        judge(pr, &c);
+        if (call == 2 || c.found != ASSAY_FOUND_NOTHING)
+            return comparison_result(&c, kernel != NULL ? kernel : "", call);
+    }
+}
+
+static json_t *run_product(const struct assay_problem *p, const struct assay_runner *r,
+                           struct assay_workload *load) {
+    struct product pr = {.p = p, .load = load};
+    size_t n = assay_problem_rows(p);
+    struct assay_error err;
+    json_t *result;
+
+    if (subject_new(&pr.subject, p, r, load, &err) != ASSAY_OK) {
+        result = status_result(r, "creation", &err);
+        goto out;
+    }
+    for (size_t i = 0; i < p->n_parts; i++) {
+        if (assay_ctx_arith(pr.subject.ctx, p->parts[i].type, p->m, &pr.arith[i], &err) !=
+            ASSAY_OK) {
+            result = status_result(r, "the arithmetic class", &err);
+            goto out;
+        }
+        pr.reference[i] = reference_of(load, p, i, &pr.arith[i]);
+        if (pr.reference[i] == NULL) {
+            result = failure("out of memory for the reference");
+            goto out;
+        }
+    }
+    if (!assay_output_alloc(&pr.out, p->m, n, pr.subject.store != NULL ? n + GAP : n)) {
+        result = failure("out of memory for the output");
+        goto out;
+    }
+    result = multiply_twice(&pr, r);
+out:
+    assay_output_free(&pr.out);
+    subject_free(&pr.subject);
+    return result;
+}
+
+/* ---- Row lookup ---- */
+
+static void judge_rows(const struct assay_problem *p, const struct assay_workload *load,
+                       const struct assay_output *out, const int64_t *ids, float *expected,
+                       struct assay_comparison *c) {
+    assay_comparison_init(c);
+    for (size_t i = 0; i < p->m; i++) {
+        assay_dequant_row(p->parts[0].type, load->bytes[0] + (size_t)ids[i] * load->row_bytes[0],
+                          p->k, expected);
+        assay_compare_row_bits(c, out, i, expected);
+    }
+    assay_comparison_finish(c, out);
+}
+
+static json_t *run_rows(const struct assay_problem *p, const struct assay_runner *r,
+                        const struct assay_workload *load) {
+    struct subject subject = {NULL, NULL, NULL};
+    struct assay_output out = {.m = 0};
+    int64_t *ids = malloc(p->m * sizeof *ids);
+    float *expected = malloc(p->k * sizeof *expected);
+    struct assay_comparison c;
+    struct assay_error err;
+    json_t *result;
+
+    if (ids == NULL || expected == NULL || !assay_output_alloc(&out, p->m, p->k, p->k)) {
+        result = failure("out of memory for the rows");
+        goto done;
+    }
+    for (size_t i = 0; i < p->m; i++)
+        ids[i] = assay_problem_lookup(p, i);
+    if (subject_new(&subject, p, r, load, &err) != ASSAY_OK) {
+        result = status_result(r, "creation", &err);
+        goto done;
+    }
+    assay_output_poison(&out);
+    if (assay_linear_rows(subject.ctx, subject.linear, ids, p->m, out.y, &err) != ASSAY_OK) {
+        result = status_result(r, "row lookup", &err);
+        goto done;
+    }
+    judge_rows(p, load, &out, ids, expected, &c);
+    result = comparison_result(&c, "", 1);
+done:
+    subject_free(&subject);
+    assay_output_free(&out);
+    free(ids);
+    free(expected);
+    return result;
+}
+
+json_t *assay_worker_run(struct assay_worker *w, size_t case_index) {
+    const struct assay_verify_case *c = &w->plan->cases[case_index];
+    const struct assay_problem *p = &w->plan->problems[c->problem];
+
+    if (w->load == NULL || w->problem != c->problem) {
+        workload_free(w->load);
+        w->load = workload_new(p, w->params->seed);
+        w->problem = c->problem;
+    }
+    if (w->load == NULL)
+        return failure("out of memory for the data");
+    return p->op == ASSAY_OP_ROWS ? run_rows(p, &c->runner, w->load)
+                                  : run_product(p, &c->runner, w->load);
+}
