@@ -1,0 +1,115 @@
+#include <stdio.h>
+
+#include "mem.h"
+#include "record.h"
+#include "term.h"
+
+#define CELLS 11
+
+static const char *const headings[CELLS] = {
+    "mode",       ">on disk MiB", ">peak MiB", ">anon MiB", ">file MiB", ">peak/disk",
+    "within bar", ">load s",      ">pass s",   ">NMSE",     ">max diff",
+};
+
+static void add_figures(struct assay_table *t, enum assay_colour colour, const char *mode,
+                        const struct assay_mem_figures *f, const struct assay_mem_row *compared) {
+    char text[CELLS][32];
+    const char *cells[CELLS] = {mode};
+    const double mib[] = {f->disk, f->peak, f->anon, f->file};
+
+    for (int i = 0; i < 4; i++)
+        snprintf(text[i + 1], sizeof text[0], "%.1f", mib[i] / 0x1p20);
+    snprintf(text[5], sizeof text[0], "%.3f", f->peak / f->disk);
+    snprintf(text[6], sizeof text[0], "%s", f->peak <= assay_mem_bar(f->disk) ? "yes" : "no");
+    snprintf(text[7], sizeof text[0], "%.2f", f->load_s);
+    snprintf(text[8], sizeof text[0], "%.3f", f->pass_s);
+    snprintf(text[9], sizeof text[0], "-");
+    snprintf(text[10], sizeof text[0], "-");
+    if (compared && compared->compared) {
+        snprintf(text[9], sizeof text[0], "%.1e", compared->nmse);
+        snprintf(text[10], sizeof text[0], "%.1e", compared->max_abs);
+    }
+    for (int i = 1; i < CELLS; i++)
+        cells[i] = text[i];
+    assay_table_row_colour(t, colour, cells);
+}
+
+static void add_row(struct assay_table *t, const struct assay_mem_row *r) {
+    const char *name = assay_backend_name(r->backend);
+    char mode[64];
+
+    if (r->outcome != ASSAY_MEM_MEASURED)
+        return;
+    if (r->layers == r->layers_wanted) {
+        add_figures(t, ASSAY_PLAIN, name, &r->measured, r);
+        return;
+    }
+    snprintf(mode, sizeof mode, "%s, %u of %u layers", name, r->layers, r->layers_wanted);
+    add_figures(t, ASSAY_PLAIN, mode, &r->measured, r);
+    snprintf(mode, sizeof mode, "%s, extrapolated to %u", name, r->layers_wanted);
+    add_figures(t, ASSAY_YELLOW, mode, &r->whole, NULL);
+}
+
+static const char *outcome_word(enum assay_mem_outcome o) {
+    static const char *const words[] = {"measured", "skipped", "error", "crashed"};
+    return words[o];
+}
+
+static void print_notes(const struct assay_mem_row *rows, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct assay_mem_row *r = &rows[i];
+        const char *name = assay_backend_name(r->backend);
+        if (r->outcome == ASSAY_MEM_MEASURED && r->layers < r->layers_wanted)
+            printf("%s: only %u of %u layers fit this machine's memory. The extrapolated line adds "
+                   "the bytes of the\nlayers left out (known from the tensor table) and their time "
+                   "at the rate measured.\n",
+                   name, r->layers, r->layers_wanted);
+        else if (r->outcome != ASSAY_MEM_MEASURED)
+            printf("%s%s: %s: %s%s\n",
+                   assay_colour_start(stdout,
+                                      r->outcome == ASSAY_MEM_SKIPPED ? ASSAY_YELLOW : ASSAY_RED),
+                   name, outcome_word(r->outcome), r->reason, assay_colour_end(stdout));
+    }
+}
+
+void assay_mem_print(const struct assay_mem_params *p, const struct assay_mem_row *rows, size_t n) {
+    struct assay_table *t = assay_table_new(headings, CELLS);
+
+    for (size_t i = 0; i < n; i++)
+        add_row(t, &rows[i]);
+    assay_table_print(t, stdout);
+    print_notes(rows, n);
+    printf(
+        "%u layers, %zu tokens, %d thread%s. Bar: peak at most 1.05 x on disk + 16 MiB. NMSE and "
+        "max diff of the\nlogits against eager-f32: a sanity check, not a verdict.\n",
+        p->layers, p->tokens, p->threads, p->threads == 1 ? "" : "s");
+}
+
+static json_t *figures_json(const struct assay_mem_figures *f) {
+    return json_pack("{sI sI sI sI sf sb sI sf sf}", "disk_bytes", (json_int_t)f->disk,
+                     "peak_bytes", (json_int_t)f->peak, "anon_bytes", (json_int_t)f->anon,
+                     "file_bytes", (json_int_t)f->file, "peak_over_disk", f->peak / f->disk,
+                     "within_bar", (int)(f->peak <= assay_mem_bar(f->disk)), "bar_bytes",
+                     (json_int_t)assay_mem_bar(f->disk), "load_s", f->load_s, "pass_s", f->pass_s);
+}
+
+json_t *assay_mem_row_json(const struct assay_mem_row *r) {
+    json_t *j = json_pack("{ss ss sI sI sb sO}", "mode", assay_backend_name(r->backend), "outcome",
+                          outcome_word(r->outcome), "layers", (json_int_t)r->layers, "layers_total",
+                          (json_int_t)r->layers_wanted, "extrapolated",
+                          (int)(r->outcome == ASSAY_MEM_MEASURED && r->layers < r->layers_wanted),
+                          "runs", r->runs);
+
+    if (r->outcome != ASSAY_MEM_MEASURED) {
+        json_object_set_new(j, "reason", json_string(r->reason));
+        return j;
+    }
+    json_object_set_new(j, "measured", figures_json(&r->measured));
+    if (r->layers < r->layers_wanted)
+        json_object_set_new(j, "extrapolation", figures_json(&r->whole));
+    if (r->compared) {
+        json_object_set_new(j, "logits_nmse", assay_json_real(r->nmse));
+        json_object_set_new(j, "logits_max_abs_diff", assay_json_real(r->max_abs));
+    }
+    return j;
+}
