@@ -32,8 +32,8 @@ struct assay_backend {
     bool (*supports)(const struct assay_type_traits *t);
 
     /* Arguments are validated by the caller (context.c, store.c): non-NULL, shape consistent, type
-     * supported, no overflow; in *p isa and threads are resolved and variant is not NULL. On failure
-     * nothing is left allocated and err is filled in. */
+     * supported, no overflow; in *p isa and threads are resolved and variant is not NULL. On
+     * failure nothing is left allocated and err is filled in. */
     enum assay_status (*ctx_create)(const struct assay_ctx_params *p, struct assay_ctx **out,
                                     struct assay_error *err);
     void (*ctx_free)(struct assay_ctx *ctx);

@@ -1,5 +1,5 @@
-/* The quantised blocks of GGUF as packed structs, for impl's decoders and kernels. Sizes are checked
- * against ref/types.def, whose numbers are written independently of these members. */
+/* The quantised blocks of GGUF as packed structs, for impl's decoders and kernels. Sizes are
+ * checked against ref/types.def, whose numbers are written independently of these members. */
 #ifndef ASSAY_IMPL_BLOCKS_H
 #define ASSAY_IMPL_BLOCKS_H
 
@@ -74,7 +74,7 @@ struct ASSAY_PACKED assay_block_q3_k {
     uint16_t d;
 };
 
-/* d·s·q - dmin·m: eight sub-blocks of 32; each 32 bytes of qs hold two of them, low nibbles first. */
+/* d·s·q - dmin·m: eight sub-blocks of 32; 32 bytes of qs hold two of them, low nibbles first. */
 struct ASSAY_PACKED assay_block_q4_k {
     uint16_t d, dmin;
     uint8_t scales[12]; /* 8 scales and 8 mins of 6 bits: assay_unpack_k4_scales */

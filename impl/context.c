@@ -65,7 +65,9 @@ enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assa
                                   size_t m, struct assay_arith *out, struct assay_error *err) {
     if (!ctx || !t || !out)
         return assay_fail(err, ASSAY_EINVAL, "arithmetic class: %s is NULL",
-                          !ctx ? "context" : !t ? "type" : "out");
+                          !ctx ? "context"
+                          : !t ? "type"
+                               : "out");
     if (!ctx->backend->supports(t))
         return assay_fail(err, ASSAY_EUNSUPPORTED, "backend %s does not support %s",
                           ctx->backend->name, t->name);

@@ -16,6 +16,7 @@ typedef void (*assay_decode_fn)(const void *blocks, size_t nblocks, float *out);
 /* Decoder of a type, or NULL. */
 assay_decode_fn assay_decoder(const struct assay_type_traits *t);
 
+/* clang-format off */
 /* The decoders: assay_decode_q4_k and so on. */
 #define ASSAY_DECODERS(X)                                                                          \
     X(F32, f32) X(F16, f16) X(BF16, bf16)                                                          \
@@ -24,6 +25,7 @@ assay_decode_fn assay_decoder(const struct assay_type_traits *t);
     X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) X(Q8_K, q8_k)            \
     X(IQ1_S, iq1_s) X(IQ1_M, iq1_m) X(IQ2_XXS, iq2_xxs) X(IQ2_XS, iq2_xs) X(IQ2_S, iq2_s)          \
     X(IQ3_XXS, iq3_xxs) X(IQ3_S, iq3_s) X(IQ4_NL, iq4_nl) X(IQ4_XS, iq4_xs)
+/* clang-format on */
 
 #define ASSAY_DECLARE_DECODER(ENUM, name)                                                          \
     void assay_decode_##name(const void *blocks, size_t nblocks, float *out);

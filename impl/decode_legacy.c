@@ -206,8 +206,7 @@ void assay_decode_tq2_0(const void *blocks, size_t nblocks, float *out) {
         for (int half = 0; half < 2; half++)
             for (int j = 0; j < 4; j++)
                 for (int i = 0; i < 32; i++)
-                    q[128 * half + 32 * j + i] =
-                        (int8_t)((b->qs[32 * half + i] >> 2 * j & 3) - 1);
+                    q[128 * half + 32 * j + i] = (int8_t)((b->qs[32 * half + i] >> 2 * j & 3) - 1);
         scale_codes(q, 256, assay_f16_to_f32(b->d), out);
     }
 }

@@ -1,4 +1,5 @@
-/* Products with weights kept in IEEE binary16: what the eager-f16 and transient-f16 backends share. */
+/* Products with weights kept in IEEE binary16: what the eager-f16 and transient-f16 backends share.
+ */
 #ifndef ASSAY_IMPL_F16_GEMM_H
 #define ASSAY_IMPL_F16_GEMM_H
 

@@ -79,7 +79,7 @@ struct assay_ctx_params {
 /* A context holds threads and scratch of one backend. It may be used by one thread at a time. */
 enum assay_status assay_ctx_create(const struct assay_ctx_params *p, struct assay_ctx **out,
                                    struct assay_error *err);
-void assay_ctx_free(struct assay_ctx *ctx); /* NULL is allowed */
+void assay_ctx_free(struct assay_ctx *ctx);                /* NULL is allowed */
 enum assay_isa assay_ctx_isa(const struct assay_ctx *ctx); /* the resolved ISA, never AUTO */
 
 /* The arithmetic class of a product of type `t` with m rows of x in this context. */
@@ -94,8 +94,8 @@ const char *assay_ctx_kernel(const struct assay_ctx *ctx, const struct assay_typ
 
 /* Makes a store of `rows` × `in` weights from GGUF bytes. The store borrows `bytes` (any alignment,
  * usually a file mapping), which must outlive it unless assay_store_owns_weights() is true. nbytes
- * must equal rows · row_bytes. rows may be 0. The store belongs to ctx: it multiplies in that context
- * only and must be freed before it. */
+ * must equal rows · row_bytes. rows may be 0. The store belongs to ctx: it multiplies in that
+ * context only and must be freed before it. */
 enum assay_status assay_store_create(struct assay_ctx *ctx, uint32_t type, const void *bytes,
                                      size_t nbytes, size_t rows, size_t in,
                                      struct assay_store **out, struct assay_error *err);
@@ -146,8 +146,7 @@ size_t assay_linear_bytes(const struct assay_linear *lin); /* Σ assay_store_byt
 /* y[m × out] = x[m × in] · Wᵀ. m = 0 or out = 0 is a no-op. With several parts it needs scratch for
  * m rows of all parts but the largest: a part that fails must not leave y half written. */
 enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay_linear *lin,
-                                       const float *x, float *y, size_t m,
-                                       struct assay_error *err);
+                                       const float *x, float *y, size_t m, struct assay_error *err);
 
 /* Row lookup (embedding): writes rows ids[0..count) of W into y[count × in], in the precision that
  * the backend keeps (fp16 for eager-f16). Ids number the `out` rows of all parts in order and may

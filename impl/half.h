@@ -32,7 +32,8 @@ static inline float assay_f16_to_f32(uint16_t h) {
     return assay_float_from_bits(bits | sign);
 }
 
-/* Rounds to nearest, ties to even; overflows to infinity at 65520; a NaN keeps its upper payload bits and becomes quiet. */
+/* Rounds to nearest, ties to even; overflows to infinity at 65520; a NaN keeps its upper payload
+ * bits and becomes quiet. */
 static inline uint16_t assay_f32_to_f16(float f) {
     uint32_t bits = assay_float_bits(f);
     uint32_t sign = bits >> 16 & 0x8000;

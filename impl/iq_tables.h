@@ -1,4 +1,5 @@
-/* The codebooks of the IQ types, one byte a weight, expanded from the packed form of ref/iq_grids.h. */
+/* The codebooks of the IQ types, one byte a weight, expanded from the packed form of
+ * ref/iq_grids.h. */
 #ifndef ASSAY_IMPL_IQ_TABLES_H
 #define ASSAY_IMPL_IQ_TABLES_H
 

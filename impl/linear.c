@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "size.h"
 
 struct assay_linear {
     struct assay_ctx *ctx;
@@ -44,7 +45,9 @@ enum assay_status assay_linear_create_fused(struct assay_ctx *ctx, const struct 
                                             struct assay_error *err) {
     if (!ctx || !out || !parts)
         return assay_fail(err, ASSAY_EINVAL, "linear: %s is NULL",
-                          !ctx ? "context" : !out ? "out" : "parts");
+                          !ctx   ? "context"
+                          : !out ? "out"
+                                 : "parts");
     if (nparts == 0)
         return assay_fail(err, ASSAY_EINVAL, "linear: no parts");
     size_t rows = 0;
@@ -84,7 +87,9 @@ enum assay_status assay_linear_from_store(struct assay_ctx *ctx, struct assay_st
                                           struct assay_linear **out, struct assay_error *err) {
     if (!ctx || !store || !out)
         return assay_fail(err, ASSAY_EINVAL, "linear: %s is NULL",
-                          !ctx ? "context" : !store ? "store" : "out");
+                          !ctx     ? "context"
+                          : !store ? "store"
+                                   : "out");
     if (store->ctx != ctx)
         return assay_fail(err, ASSAY_EINVAL, "linear: the store belongs to another context");
     struct assay_linear *lin = linear_new(ctx, 1, store->in);
@@ -123,14 +128,6 @@ static enum assay_status check_ctx(const struct assay_ctx *ctx, const struct ass
     return ASSAY_OK;
 }
 
-/* Scratch of rows × cols floats, at least one. */
-static float *scratch_new(size_t rows, size_t cols) {
-    size_t n;
-    if (__builtin_mul_overflow(rows, cols, &n) || n > PTRDIFF_MAX / sizeof(float))
-        return NULL;
-    return malloc((n ? n : 1) * sizeof(float));
-}
-
 static void copy_columns(float *dst, size_t ldd, const float *src, size_t lds, size_t rows,
                          size_t cols) {
     for (size_t i = 0; i < rows; i++)
@@ -145,6 +142,9 @@ enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay
         return status;
     if (!x || !y)
         return assay_fail(err, ASSAY_EINVAL, "linear: %s is NULL", !x ? "x" : "y");
+    if (!assay_floats_fit(m, lin->in) || !assay_floats_fit(m, lin->out))
+        return assay_fail(err, ASSAY_EOVERFLOW, "linear: %zu rows of %s overflow a size", m,
+                          assay_floats_fit(m, lin->in) ? "y" : "x");
 
     /* Any part's product may fail, and y must then be as before. So the largest part, which goes
      * straight to its columns of y, comes last, and the others wait in scratch until it is done. */
@@ -152,7 +152,7 @@ enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay
     size_t staged = lin->out - largest->rows;
     float *scratch = NULL;
     if (staged) {
-        scratch = scratch_new(m, staged);
+        scratch = malloc(m * staged * sizeof *scratch);
         if (!scratch)
             return assay_fail(err, ASSAY_ENOMEM, "out of memory for %zu x %zu partial outputs", m,
                               staged);
@@ -193,8 +193,8 @@ static enum assay_status fused_rows(struct assay_ctx *ctx, const struct assay_li
         size_t part = part_of(lin, (size_t)ids[i]);
         for (end = i; end < count && part_of(lin, (size_t)ids[end]) == part; end++)
             local[end - i] = ids[end] - (int64_t)lin->parts[part].first;
-        enum assay_status status = ctx->backend->rows(ctx, lin->parts[part].store, local, end - i,
-                                                      y + i * lin->in, err);
+        enum assay_status status =
+            ctx->backend->rows(ctx, lin->parts[part].store, local, end - i, y + i * lin->in, err);
         if (status)
             return status;
     }
@@ -209,8 +209,7 @@ enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_li
         return status;
     if (!ids || !y)
         return assay_fail(err, ASSAY_EINVAL, "row lookup: %s is NULL", !ids ? "ids" : "y");
-    size_t n;
-    if (__builtin_mul_overflow(count, lin->in, &n) || n > PTRDIFF_MAX / sizeof(float))
+    if (!assay_floats_fit(count, lin->in))
         return assay_fail(err, ASSAY_EOVERFLOW, "row lookup: %zu rows of %zu overflow a size",
                           count, lin->in);
     for (size_t i = 0; i < count; i++)
@@ -222,14 +221,15 @@ enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_li
         return ctx->backend->rows(ctx, lin->parts[0].store, ids, count, y, err);
 
     /* As in forward: a later part may fail, so the rows are gathered apart. */
-    float *rows = scratch_new(count, lin->in);
+    size_t bytes = count * lin->in * sizeof *y;
+    float *rows = malloc(bytes);
     int64_t *local = malloc(count * sizeof *local);
     if (!rows || !local)
         status = assay_fail(err, ASSAY_ENOMEM, "out of memory for %zu rows of %zu", count, lin->in);
     else
         status = fused_rows(ctx, lin, ids, count, rows, local, err);
     if (!status)
-        memcpy(y, rows, n * sizeof *y);
+        memcpy(y, rows, bytes);
     free(local);
     free(rows);
     return status;

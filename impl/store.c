@@ -1,4 +1,5 @@
 #include "backend.h"
+#include "size.h"
 
 /* The row size, with each way in which a shape can be wrong told apart. */
 static enum assay_status check_row(const struct assay_type_traits *t, size_t in, size_t *row_bytes,
@@ -65,13 +66,6 @@ bool assay_store_owns_weights(const struct assay_store *s) { return s->owns_weig
 
 size_t assay_store_bytes(const struct assay_store *s) { return s->resident; }
 
-/* True if (rows - 1)·stride + cols floats are an object that C can address. */
-static bool addressable(size_t rows, size_t stride, size_t cols) {
-    size_t n;
-    return !__builtin_mul_overflow(rows - 1, stride, &n) && !__builtin_add_overflow(n, cols, &n) &&
-           n <= PTRDIFF_MAX / sizeof(float);
-}
-
 enum assay_status gemm_quant(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                              size_t m, float *y, size_t ldy, struct assay_error *err) {
     if (!ctx || !w)
@@ -85,8 +79,8 @@ enum assay_status gemm_quant(struct assay_ctx *ctx, const struct assay_store *w,
     if (ldy < w->rows)
         return assay_fail(err, ASSAY_EINVAL, "gemm_quant: ldy %zu is less than the %zu rows of W",
                           ldy, w->rows);
-    if (!addressable(m, w->in, w->in) || !addressable(m, ldy, w->rows))
+    if (!assay_floats_fit(m, w->in) || !assay_floats_fit(m, ldy))
         return assay_fail(err, ASSAY_EOVERFLOW, "gemm_quant: %zu rows of %s overflow a size", m,
-                          addressable(m, w->in, w->in) ? "y" : "x");
+                          assay_floats_fit(m, w->in) ? "y" : "x");
     return ctx->backend->gemm(ctx, w, x, m, y, ldy, err);
 }

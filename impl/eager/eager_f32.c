@@ -18,8 +18,8 @@ static enum assay_status store_create(struct assay_ctx *ctx, const struct assay_
     if (!assay_blas_fits(1, head->rows, head->in, 1) ||
         __builtin_mul_overflow(head->rows * head->in, sizeof(float), &bytes))
         return assay_fail(err, ASSAY_EOVERFLOW,
-                          "eager-f32: %zu x %zu weights are beyond OpenBLAS's integers",
-                          head->rows, head->in);
+                          "eager-f32: %zu x %zu weights are beyond OpenBLAS's integers", head->rows,
+                          head->in);
     struct store *s = malloc(sizeof *s);
     float *w = malloc(bytes ? bytes : 1);
     if (!s || !w) {
@@ -63,8 +63,7 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *h
 }
 
 static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *head,
-                              const int64_t *ids, size_t count, float *y,
-                              struct assay_error *err) {
+                              const int64_t *ids, size_t count, float *y, struct assay_error *err) {
     (void)ctx;
     (void)err;
     const struct store *s = (const struct store *)head;
