@@ -23,16 +23,17 @@ struct assay_act {
     enum assay_act_format format;
     size_t m, k;
     const float *x; /* m rows, stride k: always present */
-    const int8_t *q;
+    int8_t *q;
     size_t q_stride;
-    const float *d; /* one scale per block of 32 or 256 */
+    float *d; /* one scale per block of 32 or 256 */
     size_t d_stride;
-    const int16_t *sums; /* Σq over every 16 consecutive elements */
+    int16_t *sums; /* Σq over every 16 consecutive elements */
     size_t sums_stride;
 };
 
 /* One call: rows [0,n) of W from `w`, all m rows of `act`, into y[i*ldy + j]. */
 struct assay_cpu_args {
+    const struct assay_type_traits *type;
     const uint8_t *w; /* first row of this piece; no alignment */
     size_t row_bytes;
     size_t n;
@@ -58,6 +59,13 @@ struct assay_cpu_kernel {
 /* Every kernel of one ISA folder; the arrays end with a row whose name is NULL. */
 extern const struct assay_cpu_kernel assay_kernels_avx2[];
 extern const struct assay_cpu_kernel assay_kernels_avx512[];
+
+/* For any type, fp32 activations: decodes a tile of a few rows at a time (never more) and
+ * multiplies in fp32. The exact variant, and the path of types without an integer kernel. */
+void assay_tile_f32_run__scalar(const struct assay_cpu_args *a);
+void assay_tile_f32_run__avx2(const struct assay_cpu_args *a);
+void assay_tile_f32_run__avx512(const struct assay_cpu_args *a);
+size_t assay_tile_f32_scratch(size_t k, size_t m);
 
 /* Quantisers per ISA: x (m rows of k) into the arrays of *a, by the rule of ref/act_quant.h. Rows
  * [m0, m1) only, so that threads share the work. */

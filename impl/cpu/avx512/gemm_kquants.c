@@ -1,0 +1,134 @@
+/* GEMM panels of the K-quants: unpack steps of Q4_K, Q5_K and Q6_K. */
+#include "impl/blocks.h"
+#include "kernels.h"
+#include "panel.h"
+
+/* Scales of 16 rows: lanes of t[0…7] are the scales of sub-blocks 0…7, of t[8…15] the mins as pairs
+ * of equal int16, from the 6-bit fields of Q4_K and Q5_K (ref/dequant_kquants.c has the layout). */
+ASSAY_INLINE void k4_scales(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                            size_t offset_scales) {
+    const __m512i widen = _mm512_setr_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0x10001, 0x10001, 0x10001,
+                                            0x10001, 0x10001, 0x10001, 0x10001, 0x10001);
+    __m256i lo[PANEL_ROWS], hi[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        uint32_t u[3];
+        memcpy(u, row[r] + offset_scales, sizeof u);
+        __m128i bytes = _mm_setr_epi32(
+            (int)(u[0] & 0x3f3f3f3f), (int)((u[2] & 0x0f0f0f0f) | (u[0] >> 2 & 0x30303030)),
+            (int)(u[1] & 0x3f3f3f3f), (int)((u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 2 & 0x30303030)));
+        __m512i v = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(bytes), widen);
+        lo[r] = _mm512_castsi512_si256(v);
+        hi[r] = _mm512_extracti64x4_epi64(v, 1);
+    }
+    __m512i t[8];
+    __m512 d = panel_halves(row, offsetof(struct assay_block_q4_k, d));
+    panel_transpose(lo, t);
+    for (size_t g = 0; g < 8; g++)
+        _mm512_store_ps(p->scale + (at / 32 + g) * PANEL_ROWS,
+                        _mm512_mul_ps(_mm512_cvtepi32_ps(t[g]), d));
+    panel_transpose(hi, t);
+    for (size_t g = 0; g < 8; g++)
+        _mm512_store_si512(p->mins + (at / 32 + g) * PANEL_ROWS, t[g]);
+    _mm512_store_ps(p->min_scale + at / 256 * PANEL_ROWS,
+                    panel_halves(row, offsetof(struct assay_block_q4_k, dmin)));
+}
+
+_Static_assert(offsetof(struct assay_block_q4_k, d) == offsetof(struct assay_block_q5_k, d) &&
+                   offsetof(struct assay_block_q4_k, dmin) ==
+                       offsetof(struct assay_block_q5_k, dmin),
+               "k4_scales reads both types");
+
+static void unpack_q4_k(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                        size_t columns) {
+    (void)columns;
+    const __m512i nibble = _mm512_set1_epi8(0x0f);
+    k4_scales(p, row, at, offsetof(struct assay_block_q4_k, scales));
+    for (size_t c = 0; c < 4; c++) { /* 32 bytes: sub-blocks 2c (low nibbles) and 2c + 1 (high) */
+        __m512i v[8];
+        panel_load(row, offsetof(struct assay_block_q4_k, qs) + 32 * c, v);
+        for (size_t j = 0; j < 8; j++) {
+            panel_store(p, at + 64 * c + 4 * j, _mm512_and_si512(v[j], nibble));
+            panel_store(p, at + 64 * c + 32 + 4 * j,
+                        _mm512_and_si512(_mm512_srli_epi16(v[j], 4), nibble));
+        }
+    }
+}
+
+static void unpack_q5_k(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                        size_t columns) {
+    (void)columns;
+    const __m512i nibble = _mm512_set1_epi8(0x0f), bit4 = _mm512_set1_epi8(0x10);
+    k4_scales(p, row, at, offsetof(struct assay_block_q5_k, scales));
+    __m512i high[8];
+    panel_load(row, offsetof(struct assay_block_q5_k, qh), high);
+    for (size_t c = 0; c < 4; c++) {
+        __m512i v[8];
+        panel_load(row, offsetof(struct assay_block_q5_k, qs) + 32 * c, v);
+        for (size_t j = 0; j < 8; j++) {
+            /* Bit s of qh belongs to sub-block s: rotate it to bit 4 (it stays in its byte). */
+            __m512i h0 = _mm512_rorv_epi32(high[j], _mm512_set1_epi32((2 * (int)c + 28) % 32));
+            __m512i h1 = _mm512_rorv_epi32(high[j], _mm512_set1_epi32((2 * (int)c + 29) % 32));
+            __m512i lo = _mm512_and_si512(v[j], nibble);
+            __m512i hi = _mm512_and_si512(_mm512_srli_epi16(v[j], 4), nibble);
+            /* lo | (h & bit4) */
+            panel_store(p, at + 64 * c + 4 * j, _mm512_ternarylogic_epi32(lo, h0, bit4, 0xf8));
+            panel_store(p, at + 64 * c + 32 + 4 * j, _mm512_ternarylogic_epi32(hi, h1, bit4, 0xf8));
+        }
+    }
+}
+
+static void unpack_q6_k(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                        size_t columns) {
+    (void)columns;
+    const __m512i nibble = _mm512_set1_epi8(0x0f), bits45 = _mm512_set1_epi8(0x30);
+    __m512 d = panel_halves(row, offsetof(struct assay_block_q6_k, d));
+    __m256i lo[PANEL_ROWS], hi[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        __m512i v = _mm512_cvtepi8_epi32(_mm_loadu_si128(
+            (const __m128i *)(const void *)(row[r] + offsetof(struct assay_block_q6_k, scales))));
+        lo[r] = _mm512_castsi512_si256(v);
+        hi[r] = _mm512_extracti64x4_epi64(v, 1);
+    }
+    __m512i t[16];
+    panel_transpose(lo, t);
+    panel_transpose(hi, t + 8);
+    for (size_t g = 0; g < 16; g++)
+        _mm512_store_ps(p->scale + (at / 16 + g) * PANEL_ROWS,
+                        _mm512_mul_ps(_mm512_cvtepi32_ps(t[g]), d));
+    for (size_t h = 0; h < 2; h++) { /* halves of 128 columns */
+        __m512i a[8], b[8], q[8];
+        panel_load(row, offsetof(struct assay_block_q6_k, ql) + 64 * h, a);
+        panel_load(row, offsetof(struct assay_block_q6_k, ql) + 64 * h + 32, b);
+        panel_load(row, offsetof(struct assay_block_q6_k, qh) + 32 * h, q);
+        for (size_t j = 0; j < 8; j++) {
+            size_t k = at + 128 * h + 4 * j;
+            __m512i a_hi = _mm512_and_si512(_mm512_srli_epi16(a[j], 4), nibble);
+            __m512i b_hi = _mm512_and_si512(_mm512_srli_epi16(b[j], 4), nibble);
+            __m512i a_lo = _mm512_and_si512(a[j], nibble), b_lo = _mm512_and_si512(b[j], nibble);
+            panel_store(p, k,
+                        _mm512_ternarylogic_epi32(a_lo, _mm512_slli_epi16(q[j], 4), bits45, 0xf8));
+            panel_store(p, k + 32,
+                        _mm512_ternarylogic_epi32(b_lo, _mm512_slli_epi16(q[j], 2), bits45, 0xf8));
+            panel_store(p, k + 64, _mm512_ternarylogic_epi32(a_hi, q[j], bits45, 0xf8));
+            panel_store(p, k + 96,
+                        _mm512_ternarylogic_epi32(b_hi, _mm512_srli_epi16(q[j], 2), bits45, 0xf8));
+        }
+    }
+}
+
+static const struct panel_form form_k4 = {
+    .block_len = 256, .group = 32, .act_block = 256, .mins = true};
+static const struct panel_form form_q6_k = {
+    .block_len = 256, .group = 16, .act_block = 256, .offset = 32};
+
+void gemm_q4_k_q8_256__avx512_panel(const struct assay_cpu_args *a) {
+    panel_gemm(form_k4, unpack_q4_k, sizeof(struct assay_block_q4_k), a);
+}
+
+void gemm_q5_k_q8_256__avx512_panel(const struct assay_cpu_args *a) {
+    panel_gemm(form_k4, unpack_q5_k, sizeof(struct assay_block_q5_k), a);
+}
+
+void gemm_q6_k_q8_256__avx512_panel(const struct assay_cpu_args *a) {
+    panel_gemm(form_q6_k, unpack_q6_k, sizeof(struct assay_block_q6_k), a);
+}

@@ -1,0 +1,65 @@
+/* The GEMV family of AVX-512: one or two rows of x against four rows of W at a time, straight from
+ * the blocks, integer sums inside a super-block, one fp32 FMA per row and super-block. */
+#ifndef ASSAY_IMPL_CPU_AVX512_GEMV_H
+#define ASSAY_IMPL_CPU_AVX512_GEMV_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "impl/cpu/kernel.h"
+
+#define ASSAY_INLINE static inline __attribute__((always_inline))
+
+enum { GEMV_ROWS = 4, GEMV_MAX_M = 2 };
+
+/* Rows n0…n0+3 of W; past the end the last row is repeated and its results are not stored. */
+struct gemv_rows {
+    const uint8_t *row[GEMV_ROWS];
+    size_t count;
+};
+
+ASSAY_INLINE struct gemv_rows gemv_rows_at(const struct assay_cpu_args *a, size_t n0) {
+    struct gemv_rows g;
+    g.count = a->n - n0 < GEMV_ROWS ? a->n - n0 : GEMV_ROWS;
+    for (size_t r = 0; r < GEMV_ROWS; r++)
+        g.row[r] = a->w + (n0 + (r < g.count ? r : g.count - 1)) * a->row_bytes;
+    return g;
+}
+
+ASSAY_INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
+
+ASSAY_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+
+ASSAY_INLINE __m512i join256(__m256i lo, __m256i hi) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);
+}
+
+/* 16 bytes at `offset` of each of the four rows, one row a 128-bit lane. */
+ASSAY_INLINE __m512i gemv_load_lanes(const struct gemv_rows *g, size_t offset) {
+    __m256i lo = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(g->row[0] + offset)),
+                                         load128(g->row[1] + offset), 1);
+    __m256i hi = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(g->row[2] + offset)),
+                                         load128(g->row[3] + offset), 1);
+    return join256(lo, hi);
+}
+
+/* a | (b & c) */
+ASSAY_INLINE __m512i or_and(__m512i a, __m512i b, __m512i c) {
+    return _mm512_ternarylogic_epi32(a, b, c, 0xf8);
+}
+
+/* -offset times the sum of each 4 activations: what turns unsigned codes into signed ones. */
+ASSAY_INLINE __m512i gemv_offset(__m512i acts, int offset) {
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)offset), acts);
+    return _mm512_sub_epi32(_mm512_setzero_si512(), s);
+}
+
+ASSAY_INLINE void gemv_store(const struct assay_cpu_args *a, size_t n0, const struct gemv_rows *g,
+                             size_t i, const float sum[GEMV_ROWS]) {
+    for (size_t r = 0; r < g->count; r++)
+        a->y[i * a->ldy + n0 + r] = sum[r];
+}
+
+#endif
