@@ -38,6 +38,9 @@ struct assay_report {
 void assay_report_tile(struct assay_report *r, const char *term, const char *value,
                        const char *remark);
 
+/* Writes, escaped for HTML, a word that a shell takes back as it was. */
+void assay_report_shell_word(FILE *f, const char *s);
+
 /* The sections, in page order; each writes nothing if it has no record. */
 void assay_report_verify(struct assay_report *r);
 void assay_report_bench(struct assay_report *r);

@@ -51,8 +51,7 @@ static void machine(FILE *f, const json_t *j) {
     fputs("</dl>\n", f);
 }
 
-/* An argument as a shell takes it back. */
-static void shell_word(FILE *f, const char *s) {
+void assay_report_shell_word(FILE *f, const char *s) {
     bool plain = *s != '\0' && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                            "0123456789@%_+=:,./-")] == '\0';
     if (plain) {
@@ -75,7 +74,7 @@ static void command_line(FILE *f, const struct assay_record *rec) {
     fprintf(f, "assay %s", rec->command);
     json_array_foreach(arguments, i, arg) {
         fputc(' ', f);
-        shell_word(f, json_is_string(arg) ? json_string_value(arg) : "?");
+        assay_report_shell_word(f, json_is_string(arg) ? json_string_value(arg) : "?");
     }
     fputc('\n', f);
 }

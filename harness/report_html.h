@@ -41,7 +41,7 @@ enum { ASSAY_PLOT_SERIES = 6 };
 
 struct assay_plot {
     const char *script;        /* "bars.gp" */
-    const char *name;          /* unique in the page; letters and '-' */
+    const char *name;          /* unique in the page; letters, digits and '_' */
     const char *caption;       /* shown above the plot */
     const char *describe;      /* what it shows, for those who can't see it */
     const char *variables;     /* gnuplot assignments that the script asks for; may be "" */

@@ -67,7 +67,7 @@ static void svg_line(FILE *f, const char *s, const char *name) {
             continue;
         }
         if (strncmp(s, "gpPt", 4) == 0 || strncmp(s, "gpDot", 5) == 0)
-            fprintf(f, "%s-", name);
+            fprintf(f, "%s_", name);
         if (strncmp(s, " id=\"gnuplot_canvas\"", 20) == 0)
             s += 20;
         fputc(*s++, f);

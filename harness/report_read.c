@@ -41,16 +41,7 @@ const char *assay_report_str(const json_t *j, const char *path, const char *fall
 }
 
 double assay_report_num(const json_t *j, const char *path) {
-    const json_t *v = find(j, path);
-    const char *s = json_string_value(v);
-
-    if (json_is_number(v))
-        return json_number_value(v);
-    if (s != NULL && strcmp(s, "inf") == 0)
-        return INFINITY;
-    if (s != NULL && strcmp(s, "-inf") == 0)
-        return -INFINITY;
-    return NAN;
+    return assay_json_real_value(find(j, path));
 }
 
 bool assay_report_read(const char *path, struct assay_record *rec, char *err, size_t err_size) {

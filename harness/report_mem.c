@@ -1,0 +1,190 @@
+/* The section on memory: what loading and one pass occupy, beside the tensors on disk. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "report_html.h"
+
+static bool extrapolated(const json_t *row) {
+    return json_is_object(json_object_get(row, "extrapolation"));
+}
+
+/* A figure of the whole model: measured, or extrapolated from fewer layers. */
+static double figure(const json_t *row, const char *name) {
+    return assay_report_num(json_object_get(row, extrapolated(row) ? "extrapolation" : "measured"),
+                            name);
+}
+
+static bool measured(const json_t *row) { return figure(row, "peak_bytes") > 0; }
+
+/* "llama-3.2-1b Q4_K_M" of a synthetic model, else the file's name. */
+static void model_label(char *buf, size_t size, const struct assay_record *rec) {
+    const char *name = assay_report_str(rec->json, "model.name", NULL);
+    const char *path = assay_report_str(rec->json, "model.path", rec->path);
+    const char *slash = strrchr(path, '/');
+
+    if (name != NULL)
+        snprintf(buf, size, "%s %s", name, assay_report_str(rec->json, "model.file_type", ""));
+    else
+        snprintf(buf, size, "%s", slash != NULL ? slash + 1 : path);
+}
+
+static double on_disk(const json_t *results) {
+    const json_t *row;
+    size_t i;
+
+    json_array_foreach(results, i, row) if (measured(row)) return figure(row, "disk_bytes");
+    return NAN;
+}
+
+static void size_text(char *buf, size_t size, double v, const char *mark) {
+    if (!(v >= 0))
+        snprintf(buf, size, "–");
+    else if (v >= 1 << 30)
+        snprintf(buf, size, "%.2f GiB%s", v / (1 << 30), mark);
+    else
+        snprintf(buf, size, "%.1f MiB%s", v / (1 << 20), mark);
+}
+
+static void seconds_text(char *buf, size_t size, double v, const char *mark) {
+    if (!(v >= 0))
+        snprintf(buf, size, "–");
+    else if (v >= 1)
+        snprintf(buf, size, "%.2f s%s", v, mark);
+    else
+        snprintf(buf, size, "%.1f ms%s", v * 1e3, mark);
+}
+
+static void table(FILE *f, const char *model, const json_t *results, double disk) {
+    static const char *const headings[] = {"mode",    ">peak", ">of it anonymous", ">mapped file",
+                                           ">× disk", ">load", ">one pass",        "note"};
+    struct assay_html_table t;
+    const json_t *row;
+    char caption[256];
+    size_t i;
+
+    snprintf(caption, sizeof caption, "Peak resident memory: %s", model);
+    assay_html_table_open(&t, f, caption, headings, 8);
+    json_array_foreach(results, i, row) {
+        const char *mode = assay_report_str(row, "mode", "?");
+        if (!measured(row)) {
+            assay_html_table_row(&t, "dim",
+                                 (const char *const[]){mode, "–", "–", "–", "–", "–", "–",
+                                                       assay_report_str(row, "reason", "")});
+            continue;
+        }
+        const char *mark = extrapolated(row) ? " *" : "";
+        char c[6][48], note[96] = "";
+        size_text(c[0], sizeof c[0], figure(row, "peak_bytes"), mark);
+        size_text(c[1], sizeof c[1], figure(row, "anon_bytes"), mark);
+        size_text(c[2], sizeof c[2], figure(row, "file_bytes"), mark);
+        snprintf(c[3], sizeof c[3], "%.2f", figure(row, "peak_bytes") / disk);
+        seconds_text(c[4], sizeof c[4], figure(row, "load_s"), mark);
+        seconds_text(c[5], sizeof c[5], figure(row, "pass_s"), mark);
+        if (extrapolated(row))
+            snprintf(note, sizeof note, "* extrapolated from %.0f of %.0f layers",
+                     assay_report_num(row, "layers"), assay_report_num(row, "layers_total"));
+        assay_html_table_row(&t, NULL,
+                             (const char *const[]){mode, c[0], c[1], c[2], c[3], c[4], c[5], note});
+    }
+    assay_html_table_close(&t);
+}
+
+static void bar(struct assay_plot_row *row, const char *label, unsigned series, double bytes,
+                double disk, double unit, bool guessed) {
+    *row = (struct assay_plot_row){.x = bytes / unit, .series = series};
+    snprintf(row->label, sizeof row->label, "%s", label);
+    snprintf(row->text, sizeof row->text, "%.*f (%.2f×)%s", bytes / unit < 10 ? 2 : 0, bytes / unit,
+             bytes / disk, guessed ? " *" : "");
+}
+
+static void plot(FILE *f, const char *model, const json_t *results, double disk, size_t number) {
+    size_t n = 0, i;
+    struct assay_plot_row *rows = calloc(json_array_size(results) + 1, sizeof *rows);
+    double unit = disk >= 1 << 28 ? 1 << 30 : 1 << 20;
+    char name[32], caption[256], variables[64];
+    const json_t *row;
+
+    if (rows == NULL)
+        return;
+    bar(&rows[n++], "on disk", 5, disk, disk, unit, false);
+    json_array_foreach(results, i, row) if (measured(row)) {
+        const char *mode = assay_report_str(row, "mode", "?");
+        bar(&rows[n++], mode, strncmp(mode, "eager", 5) == 0, /* the baselines in another colour */
+            figure(row, "peak_bytes"), disk, unit, extrapolated(row));
+    }
+    snprintf(name, sizeof name, "memory_%zu", number);
+    snprintf(caption, sizeof caption, "Peak resident memory: %s", model);
+    snprintf(variables, sizeof variables, "XLABEL = \"%s\"\n", unit > 1 << 20 ? "GiB" : "MiB");
+    assay_html_plot(f,
+                    &(struct assay_plot){
+                        .script = "bars.gp",
+                        .name = name,
+                        .caption = caption,
+                        .describe = "Bars of peak resident memory by mode beside the size of the "
+                                    "tensors on disk; the table after it has the numbers.",
+                        .variables = variables,
+                        .rows = rows,
+                        .n_rows = n,
+                    });
+    free(rows);
+}
+
+static void tile(struct assay_report *r, const char *model, const json_t *results, double disk) {
+    double quantised = NAN, eager = NAN;
+    const json_t *row;
+    char term[160], value[64], remark[128], a[32], b[32];
+    size_t i;
+
+    json_array_foreach(results, i, row) {
+        const char *mode = assay_report_str(row, "mode", "");
+        if (measured(row) && strcmp(mode, "cpu") == 0)
+            quantised = figure(row, "peak_bytes");
+        if (measured(row) && strcmp(mode, "eager-f32") == 0)
+            eager = figure(row, "peak_bytes");
+    }
+    if (isnan(quantised))
+        return;
+    snprintf(term, sizeof term, "Peak memory, %s", model);
+    size_text(value, sizeof value, quantised, "");
+    size_text(a, sizeof a, disk, "");
+    size_text(b, sizeof b, eager, "");
+    snprintf(remark, sizeof remark, "%.2f × its %s on disk; eager fp32 takes %s", quantised / disk,
+             a, b);
+    assay_report_tile(r, term, value, remark);
+}
+
+void assay_report_mem(struct assay_report *r) {
+    bool any = false;
+
+    for (size_t i = 0; i < r->n_records; i++)
+        any = any || strcmp(r->records[i].command, "mem") == 0;
+    if (!any)
+        return;
+    fputs(
+        "<h2 id=\"memory\">Memory</h2>\n<p class=\"note\">Loading the model and one forward pass, "
+        "each mode in a fresh process; resident pages as the kernel counts them, mapped file pages "
+        "included. Ratios are to the bytes of the tensors on disk.</p>\n",
+        r->body);
+    if (r->plots)
+        fputs("<div class=\"plots\">\n", r->body);
+    for (int pass = r->plots ? 0 : 1; pass < 2; pass++) {
+        for (size_t i = 0; i < r->n_records; i++) {
+            const json_t *j = r->records[i].json, *results = json_object_get(j, "results");
+            char model[128];
+            double disk = on_disk(results);
+            if (strcmp(r->records[i].command, "mem") != 0)
+                continue;
+            model_label(model, sizeof model, &r->records[i]);
+            if (pass == 0 && disk > 0)
+                plot(r->body, model, results, disk, i);
+            if (pass == 1) {
+                table(r->body, model, results, disk);
+                tile(r, model, results, disk);
+            }
+        }
+        if (pass == 0)
+            fputs("</div>\n", r->body);
+    }
+}

@@ -1,0 +1,326 @@
+/* The section on correctness: type × backend, how close to the bound, every failure. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report.h"
+#include "report_html.h"
+
+enum { MAX_TYPES = 64, MAX_BACKENDS = 24, SHOWN_FAILURES = 20 };
+
+/* Results of one type on one backend. */
+struct cell {
+    size_t passed, failed, skipped;
+    double worst; /* largest error / bound of judged cases */
+};
+
+struct grid {
+    char types[MAX_TYPES][64];
+    char backends[MAX_BACKENDS][64];
+    size_t n_types, n_backends;
+    struct cell cells[MAX_TYPES][MAX_BACKENDS];
+    size_t elements;
+    double worst;
+};
+
+/* Index of a name in a list that grows; the last place takes what no longer fits. */
+static size_t index_of(char (*list)[64], size_t *n, size_t max, const char *name) {
+    size_t i = 0;
+
+    while (i < *n && strcmp(list[i], name) != 0)
+        i++;
+    if (i == *n && i < max)
+        snprintf(list[(*n)++], sizeof list[0], "%s", name);
+    return i < max ? i : max - 1;
+}
+
+/* "q4_k"; "q4_k+q6_k" of a fused product. */
+static void type_label(char *buf, size_t size, const json_t *result) {
+    const json_t *type;
+    size_t i, len = 0;
+
+    snprintf(buf, size, "?");
+    json_array_foreach(json_object_get(result, "types"), i, type) {
+        const char *name = json_string_value(type);
+        if (len < size)
+            len += (size_t)snprintf(buf + len, size - len, "%s%s", i > 0 ? "+" : "",
+                                    name != NULL ? name : "?");
+    }
+}
+
+/* "cpu+exact avx512": backend, its variant, its ISA where it has a choice. */
+static void backend_label(char *buf, size_t size, const json_t *result) {
+    const char *variant = assay_report_str(result, "variant", "");
+    const char *isa = assay_report_str(result, "isa", "");
+    bool has_isa = *isa != '\0' && strcmp(isa, "-") != 0 && strcmp(isa, "auto") != 0;
+
+    snprintf(buf, size, "%s%s%s%s%s", assay_report_str(result, "backend", "?"),
+             *variant != '\0' ? "+" : "", variant, has_isa ? " " : "", has_isa ? isa : "");
+}
+
+static struct cell *cell_of(struct grid *g, const json_t *result) {
+    char type[64], backend[64];
+
+    type_label(type, sizeof type, result);
+    backend_label(backend, sizeof backend, result);
+    return &g->cells[index_of(g->types, &g->n_types, MAX_TYPES, type)]
+                    [index_of(g->backends, &g->n_backends, MAX_BACKENDS, backend)];
+}
+
+static void gather(struct grid *g, const json_t *results) {
+    const json_t *result;
+    size_t i;
+
+    json_array_foreach(results, i, result) {
+        const char *verdict = assay_report_str(result, "verdict", "fail");
+        double ratio = assay_report_num(result, "ratio");
+        double elements = assay_report_num(result, "elements");
+        struct cell *c = cell_of(g, result);
+
+        if (strcmp(verdict, "skip") == 0) {
+            c->skipped++;
+            continue;
+        }
+        if (strcmp(verdict, "pass") == 0)
+            c->passed++;
+        else
+            c->failed++;
+        if (ratio > c->worst)
+            c->worst = ratio;
+        if (ratio > g->worst)
+            g->worst = ratio;
+        if (elements > 0)
+            g->elements += (size_t)elements;
+    }
+}
+
+/* ---- Type × backend ---- */
+
+static void grid_cell(FILE *f, const struct cell *c) {
+    if (c->failed > 0)
+        fprintf(f, "<td class=\"cell bad\">✗ %zu of %zu</td>", c->failed, c->failed + c->passed);
+    else if (c->passed > 0)
+        fprintf(f, "<td class=\"cell good\">✓ %.2g</td>", c->worst);
+    else if (c->skipped > 0)
+        fputs("<td class=\"cell skip\">not run</td>", f);
+    else
+        fputs("<td class=\"cell\">–</td>", f);
+}
+
+static void grid_table(FILE *f, const struct grid *g) {
+    fputs(
+        "<div class=\"scroll\" tabindex=\"0\"><table>\n<caption>Type × backend: ✓ all cases within "
+        "their bound, with the worst error as a fraction of it; ✗ cases that failed</caption>\n"
+        "<thead><tr><th scope=\"col\">type</th>",
+        f);
+    for (size_t b = 0; b < g->n_backends; b++) {
+        fputs("<th scope=\"col\">", f);
+        assay_html_text(f, g->backends[b]);
+        fputs("</th>", f);
+    }
+    fputs("</tr></thead>\n<tbody>\n", f);
+    for (size_t t = 0; t < g->n_types; t++) {
+        fputs("<tr><th scope=\"row\">", f);
+        assay_html_text(f, g->types[t]);
+        fputs("</th>", f);
+        for (size_t b = 0; b < g->n_backends; b++)
+            grid_cell(f, &g->cells[t][b]);
+        fputs("</tr>\n", f);
+    }
+    fputs("</tbody>\n</table></div>\n", f);
+}
+
+static void count_table(FILE *f, const struct grid *g) {
+    static const char *const headings[] = {
+        "type", "backend", ">cases", ">passed", ">failed", ">not run", ">worst error / bound"};
+    struct assay_html_table table;
+
+    assay_html_details_open(f, "Counts by type and backend");
+    assay_html_table_open(&table, f, "Cases by type and backend", headings, 7);
+    for (size_t t = 0; t < g->n_types; t++)
+        for (size_t b = 0; b < g->n_backends; b++) {
+            const struct cell *c = &g->cells[t][b];
+            char n[5][32];
+            if (c->passed + c->failed + c->skipped == 0)
+                continue;
+            snprintf(n[0], sizeof n[0], "%zu", c->passed + c->failed + c->skipped);
+            snprintf(n[1], sizeof n[1], "%zu", c->passed);
+            snprintf(n[2], sizeof n[2], "%zu", c->failed);
+            snprintf(n[3], sizeof n[3], "%zu", c->skipped);
+            snprintf(n[4], sizeof n[4], "%.3g", c->worst);
+            assay_html_table_row(
+                &table, c->failed > 0 ? "bad" : NULL,
+                (const char *const[]){g->types[t], g->backends[b], n[0], n[1], n[2], n[3], n[4]});
+        }
+    assay_html_table_close(&table);
+    assay_html_details_close(f);
+}
+
+/* One plot holds as many series as there are colours. */
+static void margin_plots(FILE *f, const struct grid *g) {
+    struct assay_plot_row *rows = calloc(g->n_types * ASSAY_PLOT_SERIES + 1, sizeof *rows);
+    const char *series[ASSAY_PLOT_SERIES];
+
+    fputs("<div class=\"plots\">\n", f);
+    for (size_t first = 0; rows != NULL && first < g->n_backends; first += ASSAY_PLOT_SERIES) {
+        char name[32], caption[96];
+        size_t n_series = g->n_backends - first, n = 0;
+        if (n_series > ASSAY_PLOT_SERIES)
+            n_series = ASSAY_PLOT_SERIES;
+        for (size_t s = 0; s < n_series; s++)
+            series[s] = g->backends[first + s];
+        for (size_t t = 0; t < g->n_types; t++)
+            for (size_t s = 0; s < n_series; s++) {
+                const struct cell *c = &g->cells[t][first + s];
+                if (c->passed + c->failed == 0)
+                    continue;
+                rows[n] = (struct assay_plot_row){
+                    .x = isinf(c->worst) ? 1e9 : c->worst, .y = (double)t, .series = (unsigned)s};
+                snprintf(rows[n].label, sizeof rows[n].label, "%s", g->types[t]);
+                n++;
+            }
+        snprintf(name, sizeof name, "margin_%zu", first / ASSAY_PLOT_SERIES);
+        snprintf(caption, sizeof caption, "How close to the bound%s",
+                 g->n_backends > ASSAY_PLOT_SERIES ? (first == 0 ? " (1)" : " (2)") : "");
+        assay_html_plot(f, &(struct assay_plot){
+                               .script = "margin.gp",
+                               .name = name,
+                               .caption = caption,
+                               .describe = "Worst error of each type and backend as a fraction of "
+                                           "its bound; the table after it has the numbers.",
+                               .variables = "",
+                               .series = series,
+                               .n_series = n_series,
+                               .rows = rows,
+                               .n_rows = n,
+                           });
+    }
+    fputs("</div>\n", f);
+    free(rows);
+}
+
+/* ---- Failures ---- */
+
+/* The model that the record's command line names; NULL: none. */
+static const char *gguf_of(const json_t *record) {
+    const json_t *arguments = json_object_get(record, "arguments"), *arg;
+    size_t i;
+
+    json_array_foreach(arguments, i, arg) {
+        const char *s = json_string_value(arg);
+        if (s != NULL && strcmp(s, "--gguf") == 0)
+            return json_string_value(json_array_get(arguments, i + 1));
+        if (s != NULL && strncmp(s, "--gguf=", 7) == 0)
+            return s + 7;
+    }
+    return NULL;
+}
+
+static void failure(FILE *f, const json_t *record, const json_t *result) {
+    const char *id = assay_report_str(result, "id", "?"), *gguf = gguf_of(record);
+
+    fputs("<li><code>", f);
+    assay_html_text(f, id);
+    fputs("</code><br>", f);
+    assay_html_text(f, assay_report_str(result, "problem", "failed"));
+    if (json_is_object(json_object_get(result, "worst"))) {
+        double bound = assay_report_num(result, "worst.bound");
+        assay_html_textf(
+            f,
+            ": row %.0f, column %.0f: got %.9g, expected %.9g, bound %.3g, exceeded "
+            "%.3g times",
+            assay_report_num(result, "worst.row"), assay_report_num(result, "worst.column"),
+            assay_report_num(result, "worst.got"), assay_report_num(result, "worst.expected"),
+            bound, assay_report_num(result, "ratio"));
+    }
+    fputs("<br><code>assay verify ", f);
+    if (gguf != NULL && strchr(id, '@') != NULL) {
+        fputs("--gguf ", f);
+        assay_report_shell_word(f, gguf);
+        fputc(' ', f);
+    }
+    fprintf(f, "--seed %.0f --case ", assay_report_num(record, "seed"));
+    assay_report_shell_word(f, id);
+    fputs("</code>", f);
+    fputs("</li>\n", f);
+}
+
+static void failures(FILE *f, const json_t *record) {
+    const json_t *result, *results = json_object_get(record, "results");
+    size_t i, n = 0;
+
+    json_array_foreach(results, i, result) {
+        if (strcmp(assay_report_str(result, "verdict", "fail"), "fail") != 0)
+            continue;
+        if (n == 0)
+            fputs("<h3>Failures</h3>\n<ol class=\"failures\">\n", f);
+        if (n++ < SHOWN_FAILURES)
+            failure(f, record, result);
+    }
+    if (n > 0)
+        fputs("</ol>\n", f);
+    if (n > SHOWN_FAILURES)
+        fprintf(f, "<p class=\"note\">%zu more are in the record.</p>\n", n - SHOWN_FAILURES);
+}
+
+static void skips(FILE *f, const json_t *list) {
+    static const char *const headings[] = {"what", "why", ">cases"};
+    struct assay_html_table table;
+    const json_t *skip;
+    size_t i;
+
+    if (json_array_size(list) == 0)
+        return;
+    assay_html_details_open(f, "What was not run, and why");
+    assay_html_table_open(&table, f, "Not run", headings, 3);
+    json_array_foreach(list, i, skip) {
+        char count[32];
+        snprintf(count, sizeof count, "%.0f", assay_report_num(skip, "count"));
+        assay_html_table_row(&table, NULL,
+                             (const char *const[]){assay_report_str(skip, "what", "?"),
+                                                   assay_report_str(skip, "reason", "?"), count});
+    }
+    assay_html_table_close(&table);
+    assay_html_details_close(f);
+}
+
+void assay_report_verify(struct assay_report *r) {
+    struct grid *g = calloc(1, sizeof *g);
+
+    if (g == NULL)
+        return;
+    for (size_t i = 0; i < r->n_records; i++)
+        if (strcmp(r->records[i].command, "verify") == 0) {
+            r->verified = true;
+            gather(g, json_object_get(r->records[i].json, "results"));
+        }
+    if (r->verified) {
+        FILE *f = r->body;
+        char value[64], remark[128];
+        for (size_t t = 0; t < g->n_types; t++)
+            for (size_t b = 0; b < g->n_backends; b++) {
+                r->passed += g->cells[t][b].passed;
+                r->failed += g->cells[t][b].failed;
+                r->skipped += g->cells[t][b].skipped;
+            }
+        snprintf(value, sizeof value, "%zu", r->passed + r->failed);
+        snprintf(remark, sizeof remark, "%zu types, %zu backends, %zu elements compared",
+                 g->n_types, g->n_backends, g->elements);
+        assay_report_tile(r, "Cases verified", value, remark);
+        snprintf(value, sizeof value, "%.2g", g->worst);
+        assay_report_tile(r, "Worst error / bound", value, "1 is the bound; 0 is bit-identical");
+
+        fputs("<h2 id=\"correctness\">Correctness</h2>\n", f);
+        for (size_t i = 0; i < r->n_records; i++)
+            if (strcmp(r->records[i].command, "verify") == 0)
+                failures(f, r->records[i].json);
+        grid_table(f, g);
+        if (r->plots)
+            margin_plots(f, g);
+        count_table(f, g);
+        for (size_t i = 0; i < r->n_records; i++)
+            if (strcmp(r->records[i].command, "verify") == 0)
+                skips(f, json_object_get(r->records[i].json, "skips"));
+    }
+    free(g);
+}
