@@ -74,7 +74,8 @@ ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
-HARNESS_SRC := $(filter-out harness/main.c,$(wildcard harness/*.c)) reports/assets.c
+HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%), \
+                 $(wildcard harness/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
@@ -92,6 +93,8 @@ $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/harness/roofline_avx2.o:   ISA_FLAGS = $(FLAGS_avx2)
+$(BUILD)/harness/roofline_avx512.o: ISA_FLAGS = $(FLAGS_avx512)
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
