@@ -93,6 +93,8 @@ $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
+$(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
 $(BUILD)/harness/roofline_avx2.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/roofline_avx512.o: ISA_FLAGS = $(FLAGS_avx512)
 
