@@ -7,8 +7,8 @@
 #include "library.h"
 
 /* ggml's own number of a type equals GGUF's, so enum assay_type serves for both. F16 and BF16 are
- * missing because they round the activations to 16-bit floats, and Q4_1 and Q5_1 because Q8_1 rounds
- * each block's sum to binary16: no arithmetic class describes that, so nothing could judge it. */
+ * missing: ggml rounds their activations to 16-bit floats, which no arithmetic class describes, so
+ * nothing could judge the result. */
 struct type_class {
     enum assay_type type;
     enum assay_type act;    /* type of the activations in the dot product */
@@ -27,6 +27,8 @@ static const struct type_class classes[] = {
     {ASSAY_TYPE_Q4_0,    ASSAY_TYPE_Q8_0, "ggml_vec_dot_q4_0_q8_0",    Q8_0_CLASS(32)},
     {ASSAY_TYPE_Q5_0,    ASSAY_TYPE_Q8_0, "ggml_vec_dot_q5_0_q8_0",    Q8_0_CLASS(32)},
     {ASSAY_TYPE_Q8_0,    ASSAY_TYPE_Q8_0, "ggml_vec_dot_q8_0_q8_0",    Q8_0_CLASS(32)},
+    {ASSAY_TYPE_Q4_1,    ASSAY_TYPE_Q8_1, "ggml_vec_dot_q4_1_q8_1",    Q8_0_CLASS(32)},
+    {ASSAY_TYPE_Q5_1,    ASSAY_TYPE_Q8_1, "ggml_vec_dot_q5_1_q8_1",    Q8_0_CLASS(32)},
     {ASSAY_TYPE_IQ4_NL,  ASSAY_TYPE_Q8_0, "ggml_vec_dot_iq4_nl_q8_0",  Q8_0_CLASS(32)},
     {ASSAY_TYPE_MXFP4,   ASSAY_TYPE_Q8_0, "ggml_vec_dot_mxfp4_q8_0",   Q8_0_CLASS(32)},
     {ASSAY_TYPE_NVFP4,   ASSAY_TYPE_Q8_0, "ggml_vec_dot_nvfp4_q8_0",   Q8_0_CLASS(16)},
@@ -152,25 +154,20 @@ static void ctx_free(struct assay_ctx *ctx) {
 
 static enum assay_status ctx_create(const struct assay_ctx_params *p, struct assay_ctx **out,
                                     struct assay_error *err) {
-    const char *variant = p->variant != NULL ? p->variant : "";
-    bool repack = strcmp(variant, "repack") == 0;
+    bool repack = strcmp(p->variant, "repack") == 0;
     const char *why;
     const struct assay_ggml_library *lib = assay_ggml_library_get(&why);
     struct ggml_ctx *c;
 
     if (lib == NULL)
         return assay_fail(err, ASSAY_EUNSUPPORTED, "%s", why);
-    if (variant[0] != '\0' && !repack)
+    if (p->variant[0] != '\0' && !repack)
         return assay_fail(err, ASSAY_EINVAL, "ggml: unknown variant '%s' (there is: repack)",
-                          variant);
+                          p->variant);
     c = calloc(1, sizeof *c);
     if (c == NULL)
         return assay_fail(err, ASSAY_ENOMEM, "ggml: out of memory");
-    c->head = (struct assay_ctx){
-        .backend = p->backend,
-        .isa = p->isa,
-        .threads = p->threads > 0 ? p->threads : 1,
-    };
+    c->head.threads = p->threads;
     c->lib = lib;
     if (repack && (c->repack_buft = find_repack(lib)) == NULL) {
         free(c);
@@ -402,8 +399,6 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w
     struct product *p;
     int status;
 
-    if (m == 0 || w->rows == 0)
-        return ASSAY_OK;
     p = product_get(c->lib, s, m, x, y, ldy);
     if (p == NULL)
         return assay_fail(err, ASSAY_ENOMEM, "ggml: no memory for a product of %zu rows", m);
@@ -425,7 +420,7 @@ static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w
     const struct assay_ggml_library *lib = ((const struct ggml_ctx *)ctx)->lib;
     const struct ggml_type_traits *traits = lib->get_type_traits(w->type->type);
 
-    if (count > 0 && s->rows == NULL)
+    if (s->rows == NULL)
         return assay_fail(err, ASSAY_EUNSUPPORTED, "ggml: repacked rows can't be looked up");
     for (size_t i = 0; i < count; i++) {
         const uint8_t *row = s->rows + (size_t)ids[i] * w->row_bytes;

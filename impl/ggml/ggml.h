@@ -5,8 +5,6 @@
 
 #include "impl/backend.h"
 
-extern const struct assay_backend assay_backend_ggml;
-
 /* Folder of libggml-base.so and libggml-cpu-*.so, tried before $ASSAY_GGML_DIR and node_modules; to
  * be called before the first use of the backend. The string is borrowed for ever. */
 void assay_ggml_set_dir(const char *dir);

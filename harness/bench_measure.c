@@ -1,0 +1,129 @@
+#include "bench_measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "datasets/rng.h"
+#include "timer.h"
+
+/* OpenBLAS's threads spin 2^26 cycles, ggml's and libgomp's a few milliseconds. */
+#define IDLE_LIMIT_NS 60000000u
+
+/* Calls longer than this are not preceded by an untimed one: what a cold start costs them is lost
+ * in their length. */
+#define LONG_CALL_NS 20e6
+
+static double seconds_since(uint64_t start) { return 1e-9 * (double)(assay_now_ns() - start); }
+
+/* Nanoseconds of `calls` calls; NaN if one failed. */
+static double time_calls(const struct assay_contestant *c, size_t calls) {
+    uint64_t start = assay_now_ns();
+
+    for (size_t i = 0; i < calls; i++)
+        if (!c->call(c->user))
+            return NAN;
+    return (double)(assay_now_ns() - start);
+}
+
+/* Calls until three in a row agree to 5 %, for 0.3 s at most. Returns the fastest's nanoseconds. */
+static double warm_up(const struct assay_contestant *c) {
+    const uint64_t start = assay_now_ns();
+    double last[3] = {0, 0, 0}, fastest = INFINITY;
+
+    do {
+        last[0] = last[1];
+        last[1] = last[2];
+        last[2] = time_calls(c, 1);
+        if (isnan(last[2]))
+            return NAN;
+        fastest = fmin(fastest, last[2]);
+    } while (seconds_since(start) < 0.3 &&
+             fmax(fmax(last[0], last[1]), last[2]) > 1.05 * fmin(fmin(last[0], last[1]), last[2]));
+    return fastest;
+}
+
+static double sample(const struct assay_contestant *c, double call_ns) {
+    assay_wait_until_idle(IDLE_LIMIT_NS);
+    if (call_ns < LONG_CALL_NS && !c->call(c->user))
+        return NAN;
+    return time_calls(c, c->repeats) / (double)c->repeats;
+}
+
+static void shuffle(size_t *order, size_t n, struct assay_rng *rng) {
+    for (size_t i = n; i > 1; i--) {
+        size_t j = assay_rng_below(rng, (uint32_t)i), t = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = t;
+    }
+}
+
+static bool reserve(struct assay_contestant *c, size_t n, size_t rounds, size_t *capacity) {
+    size_t wanted = *capacity == 0 ? 32 : *capacity * 2;
+
+    if (rounds < *capacity)
+        return true;
+    for (size_t i = 0; i < n; i++) {
+        double *ns = realloc(c[i].ns, wanted * sizeof *ns);
+        if (ns == NULL)
+            return false;
+        c[i].ns = ns;
+    }
+    *capacity = wanted;
+    return true;
+}
+
+static bool finished(const struct assay_measure_params *p, size_t rounds, double elapsed) {
+    if (rounds >= ASSAY_MIN_ROUNDS && elapsed >= p->max_s)
+        return true;
+    return rounds >= p->samples && elapsed >= p->min_s;
+}
+
+static size_t run_rounds(const struct assay_measure_params *p, struct assay_contestant *c, size_t n,
+                         const double *call_ns, size_t *order, size_t *failed) {
+    const uint64_t start = assay_now_ns();
+    struct assay_rng rng;
+    size_t rounds = 0, capacity = 0;
+
+    assay_rng_seed(&rng, p->seed);
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    while (!finished(p, rounds, seconds_since(start))) {
+        if (!reserve(c, n, rounds, &capacity))
+            return 0;
+        shuffle(order, n, &rng);
+        for (size_t i = 0; i < n; i++) {
+            size_t who = order[i];
+            c[who].ns[rounds] = sample(&c[who], call_ns[who]);
+            if (isnan(c[who].ns[rounds])) {
+                *failed = who;
+                return 0;
+            }
+        }
+        rounds++;
+    }
+    return rounds;
+}
+
+size_t assay_measure(const struct assay_measure_params *p, struct assay_contestant *c, size_t n,
+                     size_t *failed) {
+    double *call_ns = calloc(n + 1, sizeof *call_ns);
+    size_t *order = calloc(n + 1, sizeof *order), rounds = 0;
+    bool ok = call_ns != NULL && order != NULL;
+
+    *failed = n;
+    for (size_t i = 0; ok && i < n; i++) {
+        c[i].ns = NULL;
+        call_ns[i] = warm_up(&c[i]);
+        if (isnan(call_ns[i])) {
+            *failed = i;
+            ok = false;
+            break;
+        }
+        c[i].repeats = (size_t)fmax(1, ceil(p->sample_s * 1e9 / fmax(1, call_ns[i])));
+    }
+    if (ok)
+        rounds = run_rounds(p, c, n, call_ns, order, failed);
+    free(call_ns);
+    free(order);
+    return rounds;
+}

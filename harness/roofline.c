@@ -1,0 +1,128 @@
+#include "roofline.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "timer.h"
+
+/* The best of several short trials: whatever disturbs one makes it slower, never faster. */
+#define TRIALS 7
+#define TRIAL_NS 4000000u
+
+static const struct assay_roofline_loops *loops_of(enum assay_isa isa) {
+#if defined(__x86_64__)
+    if (isa == ASSAY_ISA_AUTO)
+        isa = assay_isa_runs_here(ASSAY_ISA_AVX512) ? ASSAY_ISA_AVX512
+              : assay_isa_runs_here(ASSAY_ISA_AVX2) ? ASSAY_ISA_AVX2
+                                                    : ASSAY_ISA_SCALAR;
+    if (isa == ASSAY_ISA_AVX512)
+        return &assay_roofline_avx512;
+    if (isa == ASSAY_ISA_AVX2)
+        return &assay_roofline_avx2;
+#else
+    (void)isa;
+#endif
+    return &assay_roofline_scalar;
+}
+
+/* One thread's part of a trial. */
+struct share {
+    const struct assay_roofline_loops *loops;
+    const char *buffer; /* NULL: arithmetic */
+    size_t bytes;
+    enum assay_peak kind;
+    uint32_t sink;
+};
+
+static void run_share(struct share *s, size_t repeats) {
+    if (s->buffer != NULL) {
+        for (size_t r = 0; r < repeats; r++)
+            s->sink += s->loops->read(s->buffer, s->bytes);
+    } else {
+        s->sink += s->loops->work[s->kind](repeats);
+    }
+}
+
+/* Wall time of all threads doing `repeats` repeats of their shares, the start of the threads left
+ * out: from the moment that all are there to the end of the last. */
+static double time_shares(struct share *shares, int threads, size_t repeats) {
+    uint64_t start = 0, end = 0;
+
+#pragma omp parallel num_threads(threads)
+    {
+        struct share *mine = &shares[omp_get_thread_num()];
+#pragma omp barrier
+#pragma omp master
+        start = assay_now_ns();
+        run_share(mine, repeats);
+#pragma omp barrier
+#pragma omp master
+        end = assay_now_ns();
+    }
+    return (double)(end - start);
+}
+
+static double fastest(struct share *shares, int threads, size_t repeats, int trials) {
+    double best = INFINITY;
+
+    for (int i = 0; i < trials; i++)
+        best = fmin(best, time_shares(shares, threads, repeats));
+    return best;
+}
+
+/* Best nanoseconds per repeat. */
+static double best_time(struct share *shares, int threads) {
+    size_t repeats = 1;
+    double best = fastest(shares, threads, repeats, 2);
+
+    while (best < TRIAL_NS && repeats < SIZE_MAX / 4) {
+        repeats *= best < TRIAL_NS / 4 ? 4 : 2;
+        best = fastest(shares, threads, repeats, 2);
+    }
+    return fmin(best, fastest(shares, threads, repeats, TRIALS)) / (double)repeats;
+}
+
+static struct share *new_shares(int threads, enum assay_isa isa) {
+    struct share *shares = calloc((size_t)threads, sizeof *shares);
+
+    for (int i = 0; shares != NULL && i < threads; i++)
+        shares[i].loops = loops_of(isa);
+    return shares;
+}
+
+double assay_roofline_bandwidth(size_t bytes, int threads, enum assay_isa isa) {
+    const size_t unit = 512;
+    size_t each = bytes / (size_t)threads / unit * unit;
+    struct share *shares = new_shares(threads, isa);
+    char *buffer;
+    double ns = NAN;
+
+    each = each > 0 ? each : unit;
+    buffer = aligned_alloc(64, each * (size_t)threads);
+    if (buffer != NULL && shares != NULL) {
+        memset(buffer, 1, each * (size_t)threads);
+        for (int i = 0; i < threads; i++) {
+            shares[i].buffer = buffer + (size_t)i * each;
+            shares[i].bytes = each;
+        }
+        ns = best_time(shares, threads);
+    }
+    free(buffer);
+    free(shares);
+    return (double)each * threads / (ns * 1e-9);
+}
+
+double assay_roofline_peak(enum assay_peak kind, int threads, enum assay_isa isa) {
+    struct share *shares = new_shares(threads, isa);
+    double ns = NAN;
+
+    if (shares != NULL) {
+        for (int i = 0; i < threads; i++)
+            shares[i].kind = kind;
+        ns = best_time(shares, threads);
+    }
+    free(shares);
+    return loops_of(isa)->ops_per_round[kind] * threads / (ns * 1e-9);
+}
