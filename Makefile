@@ -95,8 +95,6 @@ $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
 $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
-$(BUILD)/harness/roofline_avx2.o:   ISA_FLAGS = $(FLAGS_avx2)
-$(BUILD)/harness/roofline_avx512.o: ISA_FLAGS = $(FLAGS_avx512)
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
