@@ -1,40 +1,42 @@
 /* How far a correct kernel may be from the reference.
  *
  * Model. u = 2^-24. An fp32 operation gives the exact result times (1 + δ), |δ| <= u; a product
- * that is subnormal has an absolute error of at most η = 2^-150 instead (a subnormal sum is exact).
- * A fused multiply-add rounds once where the two operations round twice, so it needs no case of its
- * own. By lemma 3.1 of Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., SIAM
- * 2002, section 3.1, the product of n factors (1 + δ_i)^±1 is 1 + θ, |θ| <= γ_n = n·u/(1 - n·u).
+ * that is subnormal has an absolute error of at most η = 2^-150 instead (a subnormal sum is
+ * exact). A fused multiply-add rounds once where the two operations round twice, so it needs no
+ * case of its own. By lemma 3.1 of Higham, "Accuracy and Stability of Numerical Algorithms", 2nd
+ * ed., SIAM 2002, section 3.1, the product of n factors (1 + δ_i)^±1 is 1 + θ with
+ * |θ| <= γ_n = n·u/(1 - n·u).
  *
  * Leaves. An element is Σ w_k·x̂_k, w = a + b. The kernel sums at least exact_run = r neighbouring
- * products exactly, in integers, and makes an fp32 number of the sum: a leaf. There are P =
- * ceil(k/r) leaves, or 2P where the type has an additive term b, whose sums may be kept apart. In
- * whatever order the leaves are added, each passes through at most (number of leaves - 1)
- * additions. Besides,
- *   - 4: a SIMD kernel may leave an exact sum spread over up to 16 lanes, which it accumulates side
- * by side and adds in a tree of depth 4 at the end (r > 1; if r = 1, the lanes are leaves already);
- *   - 4: making a leaf: the conversion of a sum beyond 2^24, the product of the scales of weights
- * and activations, the product of those with the sub-block's scale, the product with the sum. A
- * single product w·x̂ has no more;
- *   - 1: the reference rounds w = a + b to fp32 (types with b, and Q8_K), and a kernel that keeps a
- * and b apart does not. All other decoders are exact: no mantissa exceeds 24 bits. With
- *     ASSAY_WEIGHT_F16 the class demands the very w that the reference rounds to binary16.
- * So |got - Σ w·x̂| <= γ_n·M, n the sum of these, M = Σ (|a|+|b|)·|x̂| (Higham, (3.5), with the count
- * of roundings in place of the length). M is known to a relative 2u only, as it comes from the
- * rounded w, and yq to some 2^-51·M: one more in n pays for both, since γ_(n+1) >= γ_n·(1 + 1/n)
- * and γ_(n+1) >= γ_n + u, as long as n < 2^22.
+ * products exactly, in integers, and makes an fp32 number of the sum: a leaf. There are
+ * P = ceil(k/r) leaves, or 2P where the type has an additive term b, whose sums may be kept apart.
+ * In whatever order the leaves are added, each passes through at most (number of leaves - 1)
+ * additions. To these come
  *
- * Underflow. What a product loses to underflow is scaled up by what it is multiplied with later. If
- * d_w·d_x comes first, that is a sum of r terms |s·q·q_x| <= 2^12·2^7 (the largest s·q of any type
- * is Q6_K's 128·32), and lanes times s, 16·2^7, for the product after it. If r = 1, at most 2^20: a
- * scale d <= 65504 times an odd number below 16 (IQ1_S: x/8 before the scale). No more than η·2^20
- * for each element of a leaf, twice that for the roundings after it: leaves·r·2^-129 in all.
+ *   4  lanes: a SIMD kernel may leave an exact sum spread over up to 16 lanes, accumulate these
+ *      side by side and add them in a tree of depth 4 at the end (with r = 1 lanes are leaves);
+ *   4  making a leaf: the conversion of a sum beyond 2^24, the product of the scales of weights
+ *      and activations, that with the scale of a sub-block, the product with the sum;
+ *   1  decoding: the reference rounds w = a + b to fp32 (types with b, and Q8_K); a kernel that
+ *      keeps a and b apart does not. Every other decoder is exact: no significand exceeds 24 bits.
+ *      With ASSAY_WEIGHT_F16 the class demands the w that the reference rounds to binary16.
  *
- * Overflow. Sums of leaves are bounded by M, but what precedes them is not: d·s·x <= 2^16·2^7·|x|
- * with a code of zero, or Σ q·x before the scale, <= 2^12·Σ|x|. Either may overflow only if
- * 2^23·Σ|x̂| does. One case stays out: MXFP4 and Q8_K scales have the range of fp32, and a kernel
- * that makes NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0.
- */
+ * With n their sum, |got - Σ w·x̂| <= γ_n·M, M = Σ (|a|+|b|)·|x̂| (Higham, (3.5), the length
+ * replaced by the count of roundings). M is known to a relative 2u, as it comes from the rounded
+ * w, and yq to some 2^-51·M: one more in n pays for both, since γ_(n+1) >= γ_n·(1 + 1/n) and
+ * γ_(n+1) >= γ_n + u, as long as n < 2^22.
+ *
+ * Underflow. What a product loses to underflow is scaled up by what it is multiplied with later.
+ * If d_w·d_x comes first, that is a sum of r terms |s·q·q_x| <= 2^12·2^7 (the largest s·q of any
+ * type is Q6_K's 128·32); for the product after it, 16 lanes times s <= 2^7. With r = 1 it is at
+ * most 2^20: a scale d <= 65504 times an odd number below 16 (IQ1_S, x/8 before the scale). So no
+ * more than η·2^20 for each element of a leaf, and twice that for the roundings after it:
+ * leaves·r·2^-129 in all.
+ *
+ * Overflow. Sums of leaves are bounded by M. What precedes them is not: d·s·x <= 2^16·2^7·|x| with
+ * a code of zero, or Σ q·x <= 2^12·Σ|x| before the scale. Either can overflow only if 2^23·Σ|x̂|
+ * does. One case stays out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
+ * makes a NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0. */
 #include "bounds.h"
 
 #include <float.h>

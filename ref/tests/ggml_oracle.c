@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char reason[512];
+static char reason[4500];
 
 static const char *const default_dir = "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64";
 
