@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "record.h"
 #include "ref/gemm.h"
+#include "ref/half.h"
 #include "verify_internal.h"
 
 /* Columns between the end of a row of y and the next: the stride of gemm_quant is put to use, and a
@@ -120,7 +121,7 @@ static const struct assay_ref_elem *reference_of(struct assay_workload *load,
 
 struct subject {
     struct assay_ctx *ctx;
-    struct assay_store *store;   /* a generated matrix, multiplied by gemm_quant */
+    struct assay_store *store;   /* a generated matrix, for gemm_quant; any matrix, for rows */
     struct assay_linear *linear; /* everything else */
 };
 
@@ -140,7 +141,7 @@ static enum assay_status subject_new(struct subject *s, const struct assay_probl
                                        p->parts[i].rows * load->row_bytes[i], p->parts[i].rows};
     if (p->op == ASSAY_OP_FUSED)
         return assay_linear_create_fused(s->ctx, parts, p->n_parts, p->k, &s->linear, err);
-    if (p->op == ASSAY_OP_GEMM && p->parts[0].tensor == NULL)
+    if (p->op == ASSAY_OP_ROWS || p->parts[0].tensor == NULL)
         return assay_store_create(s->ctx, parts[0].type, parts[0].bytes, parts[0].nbytes,
                                   parts[0].rows, p->k, &s->store, err);
     return assay_linear_create(s->ctx, parts[0].type, parts[0].bytes, parts[0].nbytes,
@@ -286,50 +287,85 @@ out:
 
 /* ---- Row lookup ---- */
 
-static void judge_rows(const struct assay_problem *p, const struct assay_workload *load,
-                       const struct assay_output *out, const int64_t *ids, float *expected,
-                       struct assay_comparison *c) {
-    assay_comparison_init(c);
-    for (size_t i = 0; i < p->m; i++) {
-        assay_dequant_row(p->parts[0].type, load->bytes[0] + (size_t)ids[i] * load->row_bytes[0],
-                          p->k, expected);
-        assay_compare_row_bits(c, out, i, expected);
+/* True if the backend's rows come from a binary16 copy of its own. */
+static bool keeps_fp16(const struct assay_ctx *ctx, const struct assay_store *store,
+                       const struct assay_type_traits *t) {
+    struct assay_arith arith;
+    return assay_store_owns_weights(store) &&
+           assay_ctx_arith(ctx, t, 1, &arith, NULL) == ASSAY_OK && arith.weight == ASSAY_WEIGHT_F16;
+}
+
+static void expected_row(const struct assay_problem *p, const struct assay_workload *load,
+                         int64_t id, bool fp16, float *row) {
+    assay_dequant_row(p->parts[0].type, load->bytes[0] + (size_t)id * load->row_bytes[0], p->k,
+                      row);
+    for (size_t i = 0; fp16 && i < p->k; i++)
+        row[i] = assay_ref_from_fp16(assay_ref_to_fp16(row[i]));
+}
+
+struct lookup {
+    const struct assay_problem *p;
+    const struct assay_workload *load;
+    int64_t *ids;    /* p->m */
+    float *expected; /* one row */
+    struct assay_output out;
+    bool fp16;
+};
+
+static json_t *judge_lookup(struct lookup *l) {
+    struct assay_comparison c;
+
+    assay_comparison_init(&c);
+    for (size_t i = 0; i < l->p->m; i++) {
+        expected_row(l->p, l->load, l->ids[i], l->fp16, l->expected);
+        assay_compare_row_bits(&c, &l->out, i, l->expected);
     }
-    assay_comparison_finish(c, out);
+    assay_comparison_finish(&c, &l->out);
+    return comparison_result(&c, "", 1);
+}
+
+static json_t *look_up(struct lookup *l, const struct assay_runner *r) {
+    struct subject s;
+    struct assay_error err;
+    json_t *result;
+
+    if (subject_new(&s, l->p, r, l->load, &err) != ASSAY_OK) {
+        result = status_result(r, "creation", &err);
+        goto out;
+    }
+    l->fp16 = keeps_fp16(s.ctx, s.store, l->p->parts[0].type);
+    if (assay_linear_from_store(s.ctx, s.store, &s.linear, &err) != ASSAY_OK) {
+        result = status_result(r, "wrapping the store", &err);
+        goto out;
+    }
+    s.store = NULL; /* the linear owns it now */
+    assay_output_poison(&l->out);
+    if (assay_linear_rows(s.ctx, s.linear, l->ids, l->p->m, l->out.y, &err) != ASSAY_OK)
+        result = status_result(r, "row lookup", &err);
+    else
+        result = judge_lookup(l);
+out:
+    subject_free(&s);
+    return result;
 }
 
 static json_t *run_rows(const struct assay_problem *p, const struct assay_runner *r,
                         const struct assay_workload *load) {
-    struct subject subject = {NULL, NULL, NULL};
-    struct assay_output out = {.m = 0};
-    int64_t *ids = malloc(p->m * sizeof *ids);
-    float *expected = malloc(p->k * sizeof *expected);
-    struct assay_comparison c;
-    struct assay_error err;
+    struct lookup l = {.p = p, .load = load};
     json_t *result;
 
-    if (ids == NULL || expected == NULL || !assay_output_alloc(&out, p->m, p->k, p->k)) {
+    l.ids = malloc(p->m * sizeof *l.ids);
+    l.expected = malloc(p->k * sizeof *l.expected);
+    if (l.ids == NULL || l.expected == NULL || !assay_output_alloc(&l.out, p->m, p->k, p->k)) {
         result = failure("out of memory for the rows");
-        goto done;
+    } else {
+        for (size_t i = 0; i < p->m; i++)
+            l.ids[i] = assay_problem_lookup(p, i);
+        result = look_up(&l, r);
     }
-    for (size_t i = 0; i < p->m; i++)
-        ids[i] = assay_problem_lookup(p, i);
-    if (subject_new(&subject, p, r, load, &err) != ASSAY_OK) {
-        result = status_result(r, "creation", &err);
-        goto done;
-    }
-    assay_output_poison(&out);
-    if (assay_linear_rows(subject.ctx, subject.linear, ids, p->m, out.y, &err) != ASSAY_OK) {
-        result = status_result(r, "row lookup", &err);
-        goto done;
-    }
-    judge_rows(p, load, &out, ids, expected, &c);
-    result = comparison_result(&c, "", 1);
-done:
-    subject_free(&subject);
-    assay_output_free(&out);
-    free(ids);
-    free(expected);
+    assay_output_free(&l.out);
+    free(l.ids);
+    free(l.expected);
     return result;
 }
 
