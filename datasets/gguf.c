@@ -157,6 +157,10 @@ static int name_cmp(const void *pa, const void *pb) {
     return d != 0 ? d : (a > b) - (a < b);
 }
 
+static uint64_t name_offset(const struct assay_gguf_part *part, const struct assay_gguf_tensor *t) {
+    return (uint64_t)((const uint8_t *)t->name.data - part->map) - 8; /* of its length field */
+}
+
 static bool sort_tensors(struct assay_gguf *g, struct assay_gguf_err err) {
     for (size_t i = 0; i < g->n_tensors; i++)
         g->tensors_by_name[i] = &g->tensors[i];
@@ -165,10 +169,10 @@ static bool sort_tensors(struct assay_gguf *g, struct assay_gguf_err err) {
         const struct assay_gguf_tensor *a = g->tensors_by_name[i - 1], *b = g->tensors_by_name[i];
         if (assay_gguf_str_cmp(a->name, b->name) == 0) {
             const struct assay_gguf_part *part = &g->parts[b->split];
-            return assay_gguf_fail(err, part->path,
-                                   (uint64_t)((const uint8_t *)b->name.data - part->map) - 8,
-                                   "duplicate tensor name (record %zu repeats record %zu)",
-                                   (size_t)(b - g->tensors), (size_t)(a - g->tensors));
+            return assay_gguf_fail(
+                err, part->path, name_offset(part, b),
+                "duplicate tensor name %s, first at offset %" PRIu64 " of split %" PRIu32,
+                assay_gguf_quote(b->name).s, name_offset(&g->parts[a->split], a), a->split + 1);
         }
     }
     return true;

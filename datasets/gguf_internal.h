@@ -38,6 +38,12 @@ struct assay_gguf_err {
 bool assay_gguf_fail(struct assay_gguf_err err, const char *path, uint64_t offset, const char *fmt,
                      ...) __attribute__((format(printf, 4, 5)));
 
+/* A name in quotes, made printable for a message; long enough for any escaped tensor name. */
+struct assay_gguf_quoted {
+    char s[4 * ASSAY_GGUF_NAME_MAX + 8];
+};
+struct assay_gguf_quoted assay_gguf_quote(struct assay_gguf_str name);
+
 /* Parses and checks the header of part->map. Fills everything but path, map and size; the arrays
  * are the caller's to free, on failure too. */
 bool assay_gguf_parse(struct assay_gguf_part *part, struct assay_gguf_err err);

@@ -39,13 +39,8 @@ struct cursor {
 
 static uint64_t remaining(const struct cursor *c) { return c->part->size - c->pos; }
 
-/* A name made printable for a message; long enough for any escaped tensor name. */
-struct quoted {
-    char s[4 * ASSAY_GGUF_NAME_MAX + 8];
-};
-
-static struct quoted quote(struct assay_gguf_str name) {
-    struct quoted q;
+struct assay_gguf_quoted assay_gguf_quote(struct assay_gguf_str name) {
+    struct assay_gguf_quoted q;
     struct assay_text t = assay_text_init(q.s, sizeof q.s);
     assay_text_add(&t, "'", 1);
     assay_text_escape(&t, name.data, name.len);
@@ -242,7 +237,7 @@ static bool sort_keys(struct cursor *c, struct assay_gguf_part *part) {
         const struct assay_gguf_kv *a = part->kv_by_key[i - 1], *b = part->kv_by_key[i];
         if (assay_gguf_str_cmp(a->key, b->key) == 0)
             return FAIL(c, offset_in(part, b->key.data) - 8,
-                        "duplicate key %s, first at offset %" PRIu64, quote(b->key).s,
+                        "duplicate key %s, first at offset %" PRIu64, assay_gguf_quote(b->key).s,
                         offset_in(part, a->key.data) - 8);
     }
     return true;
@@ -288,7 +283,8 @@ static const char *removed_type(uint32_t id) {
     }
 }
 
-static bool take_dims(struct cursor *c, const struct quoted *name, struct assay_gguf_tensor *t) {
+static bool take_dims(struct cursor *c, const struct assay_gguf_quoted *name,
+                      struct assay_gguf_tensor *t) {
     uint64_t at = c->pos;
     if (!take_u32(c, "tensor dimension count", &t->n_dims))
         return false;
@@ -314,7 +310,8 @@ static bool take_dims(struct cursor *c, const struct quoted *name, struct assay_
     return true;
 }
 
-static bool take_type(struct cursor *c, const struct quoted *name, struct assay_gguf_tensor *t) {
+static bool take_type(struct cursor *c, const struct assay_gguf_quoted *name,
+                      struct assay_gguf_tensor *t) {
     uint64_t at = c->pos;
     uint32_t id;
     if (!take_u32(c, "tensor type", &id))
@@ -341,7 +338,7 @@ static bool take_type(struct cursor *c, const struct quoted *name, struct assay_
 static bool parse_tensor(struct cursor *c, struct assay_gguf_tensor *t) {
     if (!take_name(c, "tensor name", ASSAY_GGUF_NAME_MAX, &t->name))
         return false;
-    struct quoted name = quote(t->name);
+    struct assay_gguf_quoted name = assay_gguf_quote(t->name);
     if (!take_dims(c, &name, t) || !take_type(c, &name, t))
         return false;
     uint64_t at = c->pos;
@@ -360,13 +357,13 @@ static bool place_tensors(struct cursor *c, struct assay_gguf_part *part) {
         struct assay_gguf_tensor *t = &part->tensors[i];
         if (t->file_offset > UINT64_MAX - data_start)
             return FAIL(c, offset_in(part, t->name.data) - 8,
-                        "tensor %s: data offset %" PRIu64 " overflows", quote(t->name).s,
+                        "tensor %s: data offset %" PRIu64 " overflows", assay_gguf_quote(t->name).s,
                         t->file_offset);
         t->file_offset += data_start;
         if (t->file_offset > part->size || t->bytes > part->size - t->file_offset)
             return FAIL(c, t->file_offset,
                         "truncated: tensor %s needs %" PRIu64 " bytes here, the file ends at %zu",
-                        quote(t->name).s, t->bytes, part->size);
+                        assay_gguf_quote(t->name).s, t->bytes, part->size);
         t->data = part->map + t->file_offset;
     }
     return true;
@@ -394,7 +391,8 @@ static bool check_overlap(struct cursor *c, const struct assay_gguf_part *part) 
         const struct assay_gguf_tensor *a = order[i - 1], *b = order[i];
         if (b->file_offset - a->file_offset < a->bytes)
             ok = FAIL(c, b->file_offset, "tensor %s overlaps tensor %s, which ends at %" PRIu64,
-                      quote(b->name).s, quote(a->name).s, a->file_offset + a->bytes);
+                      assay_gguf_quote(b->name).s, assay_gguf_quote(a->name).s,
+                      a->file_offset + a->bytes);
     }
     free(order);
     return ok;
