@@ -1,6 +1,7 @@
 #include "scale_classes.h"
 
 #include "random.h"
+#include "ref/half.h"
 
 const char *const scale_class_names[SCALE_CLASSES] = {
     [SCALE_ZERO] = "zero",     [SCALE_SUBNORMAL] = "subnormal",
@@ -16,12 +17,21 @@ struct range {
 struct format {
     int bytes;
     uint32_t sign; /* the bit that may be set at random */
+    uint32_t one;
+    float (*value)(uint32_t bits);
     struct range classes[SCALE_CLASSES];
 };
+
+static float fp16_value(uint32_t bits) { return assay_ref_from_fp16((uint16_t)bits); }
+static float bf16_value(uint32_t bits) { return assay_ref_from_bf16((uint16_t)bits); }
+static float e8m0_value(uint32_t bits) { return assay_ref_from_e8m0_half((uint8_t)bits); }
+static float ue4m3_value(uint32_t bits) { return assay_ref_from_ue4m3_half((uint8_t)bits); }
 
 static const struct format fp32 = {
     4,
     0x80000000,
+    0x3f800000,
+    assay_ref_float_from_bits,
     {
         [SCALE_ZERO] = {0, 0},
         [SCALE_SUBNORMAL] = {1, 0x007fffff},
@@ -35,6 +45,8 @@ static const struct format fp32 = {
 static const struct format fp16 = {
     2,
     0x8000,
+    0x3c00,
+    fp16_value,
     {
         [SCALE_ZERO] = {0, 0},
         [SCALE_SUBNORMAL] = {1, 0x3ff},
@@ -48,6 +60,8 @@ static const struct format fp16 = {
 static const struct format bf16 = {
     2,
     0x8000,
+    0x3f80,
+    bf16_value,
     {
         [SCALE_ZERO] = {0, 0},
         [SCALE_SUBNORMAL] = {1, 0x7f},
@@ -61,6 +75,8 @@ static const struct format bf16 = {
 static const struct format e8m0 = {
     1,
     0,
+    128,
+    e8m0_value,
     {
         [SCALE_ZERO] = {0, 0},
         [SCALE_SUBNORMAL] = {1, 2},
@@ -74,6 +90,8 @@ static const struct format e8m0 = {
 static const struct format ue4m3 = {
     1,
     0x80,
+    0x40,
+    ue4m3_value,
     {
         [SCALE_ZERO] = {0, 0},
         [SCALE_SUBNORMAL] = {1, 7},
@@ -120,16 +138,8 @@ size_t scale_fields(const struct assay_type_traits *t) {
     return n;
 }
 
-void set_scale(const struct assay_type_traits *t, uint8_t *block, size_t i, enum scale_class c,
-               uint64_t *random_state) {
-    const struct field *f = field_of(t, i);
-    struct range r = f->format->classes[c];
-    uint64_t random = random_u64(random_state);
-    uint32_t bits = r.lo + (uint32_t)((random >> 32) % (r.hi - r.lo + 1));
-
-    if (random & 1)
-        bits |= f->format->sign;
-    if (t->type == ASSAY_TYPE_IQ1_M) { /* nibble n is the top nibble of the n-th uint16 */
+static void put_bits(const struct field *f, uint8_t *block, uint32_t bits) {
+    if (f->type == ASSAY_TYPE_IQ1_M) { /* nibble n is the top nibble of the n-th uint16 */
         for (size_t n = 0; n < 4; n++) {
             uint8_t *top = &block[f->offset + 2 * n + 1];
             *top = (uint8_t)((*top & 15) | (bits >> 4 * n & 15) << 4);
@@ -138,4 +148,33 @@ void set_scale(const struct assay_type_traits *t, uint8_t *block, size_t i, enum
     }
     for (int byte = 0; byte < f->format->bytes; byte++)
         block[f->offset + (size_t)byte] = (uint8_t)(bits >> 8 * byte);
+}
+
+void set_scale(const struct assay_type_traits *t, uint8_t *block, size_t i, enum scale_class c,
+               uint64_t *random_state) {
+    const struct field *f = field_of(t, i);
+    struct range r = f->format->classes[c];
+    uint64_t random = random_u64(random_state);
+    uint32_t bits = r.lo + (uint32_t)((random >> 32) % (r.hi - r.lo + 1));
+
+    put_bits(f, block, random & 1 ? bits | f->format->sign : bits);
+}
+
+void set_scale_to_one(const struct assay_type_traits *t, uint8_t *block, size_t i) {
+    const struct field *f = field_of(t, i);
+    put_bits(f, block, f->format->one);
+}
+
+float scale_value(const struct assay_type_traits *t, const uint8_t *block, size_t i) {
+    const struct field *f = field_of(t, i);
+    uint32_t bits = 0;
+
+    if (t->type == ASSAY_TYPE_IQ1_M) {
+        for (size_t n = 0; n < 4; n++)
+            bits |= (uint32_t)(block[f->offset + 2 * n + 1] >> 4) << 4 * n;
+    } else {
+        for (int byte = 0; byte < f->format->bytes; byte++)
+            bits |= (uint32_t)block[f->offset + (size_t)byte] << 8 * byte;
+    }
+    return f->format->value(bits);
 }

@@ -27,4 +27,10 @@ size_t scale_fields(const struct assay_type_traits *t);
 void set_scale(const struct assay_type_traits *t, uint8_t *block, size_t i, enum scale_class c,
                uint64_t *random_state);
 
+/* Writes the pattern of 1 (E8M0 and UE4M3, which are stored doubled: of 2) into scale field i. */
+void set_scale_to_one(const struct assay_type_traits *t, uint8_t *block, size_t i);
+
+/* The number in scale field i. */
+float scale_value(const struct assay_type_traits *t, const uint8_t *block, size_t i);
+
 #endif
