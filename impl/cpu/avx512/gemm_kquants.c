@@ -3,12 +3,10 @@
 #include "kernels.h"
 #include "panel.h"
 
-/* Scales of 16 rows: lanes of t[0…7] are the scales of sub-blocks 0…7, of t[8…15] the mins as pairs
- * of equal int16, from the 6-bit fields of Q4_K and Q5_K (ref/dequant_kquants.c has the layout). */
+/* Scales and mins of 16 rows from the 6-bit fields of Q4_K and Q5_K (ref/dequant_kquants.c has the
+ * layout). */
 ASSAY_INLINE void k4_scales(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
                             size_t offset_scales) {
-    const __m512i widen = _mm512_setr_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0x10001, 0x10001, 0x10001,
-                                            0x10001, 0x10001, 0x10001, 0x10001, 0x10001);
     __m256i lo[PANEL_ROWS], hi[PANEL_ROWS];
     for (int r = 0; r < PANEL_ROWS; r++) {
         uint32_t u[3];
@@ -16,7 +14,7 @@ ASSAY_INLINE void k4_scales(const struct panel *p, const uint8_t *const row[PANE
         __m128i bytes = _mm_setr_epi32(
             (int)(u[0] & 0x3f3f3f3f), (int)((u[2] & 0x0f0f0f0f) | (u[0] >> 2 & 0x30303030)),
             (int)(u[1] & 0x3f3f3f3f), (int)((u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 2 & 0x30303030)));
-        __m512i v = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(bytes), widen);
+        __m512i v = _mm512_cvtepu8_epi32(bytes);
         lo[r] = _mm512_castsi512_si256(v);
         hi[r] = _mm512_extracti64x4_epi64(v, 1);
     }
@@ -27,8 +25,9 @@ ASSAY_INLINE void k4_scales(const struct panel *p, const uint8_t *const row[PANE
         _mm512_store_ps(p->scale + (at / 32 + g) * PANEL_ROWS,
                         _mm512_mul_ps(_mm512_cvtepi32_ps(t[g]), d));
     panel_transpose(hi, t);
-    for (size_t g = 0; g < 8; g++)
-        _mm512_store_si512(p->mins + (at / 32 + g) * PANEL_ROWS, t[g]);
+    for (size_t g = 0; g < 8; g += 2)
+        _mm512_store_si512(p->mins + (at / 64 + g / 2) * PANEL_ROWS,
+                           _mm512_or_si512(t[g], _mm512_slli_epi32(t[g + 1], 16)));
     _mm512_store_ps(p->min_scale + at / 256 * PANEL_ROWS,
                     panel_halves(row, offsetof(struct assay_block_q4_k, dmin)));
 }

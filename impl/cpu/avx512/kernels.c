@@ -11,7 +11,7 @@
      .act = format, .m_min = 1, .m_max = 2, .n_step = 4, .exact_run = exact, .run = run_}
 #define PANEL(ENUM, contract, format, run_, exact)                                                     \
     {.name = "gemm_" contract "__avx512_panel", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,    \
-     .act = format, .m_min = 1, .n_step = 16, .exact_run = exact,                                  \
+     .act = format, .m_min = 1, .n_step = 32, .exact_run = exact,                                  \
      .scratch_bytes = panel_scratch_bytes, .run = run_}
 
 const struct assay_cpu_kernel assay_kernels_avx512[] = {

@@ -1,4 +1,5 @@
-/* The GEMM family of AVX-512: panels of 16 rows of W, unpacked once and used for every row of x.
+/* The GEMM family of AVX-512: panels of 16 rows of W, unpacked once and used for every row of x,
+ * two panels at a time.
  *
  * A panel holds 16 rows × all k as unsigned 8-bit codes in VNNI order: for each group of 4 columns,
  * 64 bytes = 16 rows × 4 codes, so that one VPDPBUSD against 4 broadcast activation bytes advances
@@ -16,7 +17,12 @@
 
 enum {
     PANEL_ROWS = 16,
-    PANEL_MR = 8, /* rows of x at once: 8 integer, 8 partial and 8 total sums fill 24 registers */
+    /* A tile is up to PANEL_MR rows of x by two panels: 12 integer and 12 fp32 sums, 2 vectors of
+     * codes and a broadcast are 27 of the 32 registers. */
+    PANEL_MR = 6,
+    /* Columns unpacked at a time: two panels of 4096 columns are 128 KiB of codes and 40 KiB of
+     * scales, small against a 1 MiB L2. */
+    PANEL_K = 4096,
 };
 
 /* What differs between the types, as compile-time constants. */
@@ -25,16 +31,22 @@ struct panel_form {
     size_t group;     /* columns per weight scale: 16 or 32 */
     size_t act_block; /* columns per activation scale: 32 or 256 */
     int offset;       /* code - offset = signed weight code */
-    bool mins;        /* super-blocks with a min per 32 columns (or per 16: mins16) */
+    bool mins;        /* super-blocks with an integer min per 32 columns */
 };
 
-/* Parts of a panel; every vector is 16 lanes = 16 rows. */
+/* One panel; every vector is 16 lanes = 16 rows. */
 struct panel {
     uint8_t *codes;   /* [k/4][16][4] */
     float *scale;     /* [k/group][16] */
-    int32_t *mins;    /* [k/32][16]: two int16 mins for columns 0…15 and 16…31 */
+    int32_t *mins;    /* [k/64][16]: the int16 mins of two groups of 32 columns */
     float *min_scale; /* [k/256][16] */
-    int32_t *init;    /* [PANEL_MR][k/group]: -offset·Σq of each group of activations */
+};
+
+enum {
+    PANEL_CODES = PANEL_K * PANEL_ROWS,
+    PANEL_SCALES = PANEL_K / 16 * PANEL_ROWS * 4,
+    PANEL_MINS = PANEL_K / 64 * PANEL_ROWS * 4,
+    PANEL_BYTES = PANEL_CODES + PANEL_SCALES + PANEL_MINS + PANEL_K / 256 * PANEL_ROWS * 4,
 };
 
 /* Unpacks 256 columns (fewer at the end of a row, a multiple of block_len) of 16 rows. row[] points
@@ -42,29 +54,19 @@ struct panel {
 typedef void (*panel_unpack_fn)(const struct panel *p, const uint8_t *const row[PANEL_ROWS],
                                 size_t at, size_t columns);
 
-ASSAY_INLINE struct panel panel_place(void *scratch, size_t k, struct panel_form f) {
-    char *c = scratch;
-    struct panel p;
-    size_t kp = (k + 255) / 256 * 256;
-    p.codes = (uint8_t *)c;
-    c += kp * PANEL_ROWS;
-    p.scale = (float *)(void *)c;
-    c += kp / f.group * PANEL_ROWS * sizeof(float);
-    p.mins = (int32_t *)(void *)c;
-    c += f.mins ? kp / 32 * PANEL_ROWS * sizeof(int32_t) : 0;
-    p.min_scale = (float *)(void *)c;
-    c += f.mins ? kp / 256 * PANEL_ROWS * sizeof(float) : 0;
-    p.init = (int32_t *)(void *)c;
-    return p;
+ASSAY_INLINE struct panel panel_at(void *scratch, size_t index) {
+    char *c = (char *)scratch + index * PANEL_BYTES;
+    return (struct panel){
+        .codes = (uint8_t *)c,
+        .scale = (float *)(void *)(c + PANEL_CODES),
+        .mins = (int32_t *)(void *)(c + PANEL_CODES + PANEL_SCALES),
+        .min_scale = (float *)(void *)(c + PANEL_CODES + PANEL_SCALES + PANEL_MINS),
+    };
 }
 
-/* Large enough for every form. */
+/* Two panels, and for each row of x at most one int32 per 16 columns (panel_side). */
 static inline size_t panel_scratch_bytes(size_t k, size_t m) {
-    (void)m;
-    size_t kp = (k + 255) / 256 * 256;
-    return kp * PANEL_ROWS + kp / 16 * PANEL_ROWS * sizeof(float) +
-           kp / 32 * PANEL_ROWS * sizeof(int32_t) + kp / 256 * PANEL_ROWS * sizeof(float) +
-           kp / 16 * PANEL_MR * sizeof(int32_t) + 64;
+    return 2 * PANEL_BYTES + m * (k + 255) / 256 * 256 / 16 * sizeof(int32_t);
 }
 
 /* Loads 32 bytes of each of 16 rows and transposes dwords: out[j] lane r = dword j of row r. */
@@ -111,104 +113,151 @@ ASSAY_INLINE __m512 panel_halves(const uint8_t *const row[PANEL_ROWS], size_t of
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
 }
 
-/* Σ over k for `mr` rows of x from row i0, stored to `lanes` columns of y. */
-ASSAY_INLINE void panel_multiply(struct panel_form f, const struct panel *p,
-                                 const struct assay_cpu_args *a, size_t i0, const int mr, float *y,
-                                 __mmask16 lanes) {
-    const struct assay_act *act = a->act;
-    const int8_t *q[PANEL_MR];
-    const float *d[PANEL_MR];
-    const int16_t *sums[PANEL_MR];
-    __m512 total[PANEL_MR];
-    size_t groups = a->k / f.group;
-    for (int r = 0; r < mr; r++) {
-        q[r] = act->q + (i0 + (size_t)r) * act->q_stride;
-        d[r] = act->d + (i0 + (size_t)r) * act->d_stride;
-        sums[r] = act->sums + (i0 + (size_t)r) * act->sums_stride;
-        total[r] = _mm512_setzero_ps();
-        if (f.offset)
-            for (size_t g = 0; g < groups; g++) {
-                int s = f.group == 16 ? sums[r][g] : sums[r][2 * g] + sums[r][2 * g + 1];
-                p->init[(size_t)r * groups + g] = -f.offset * s;
-            }
+/* Per row of x, what the sums of a group start from: -offset·Σq as int32, or with mins Σq of each
+ * 32 columns as int16. */
+ASSAY_INLINE void panel_side(struct panel_form f, const struct assay_act *act, void *side) {
+    size_t groups = act->k / f.group;
+    for (size_t i = 0; i < act->m; i++) {
+        const int16_t *sums = act->sums + i * act->sums_stride;
+        for (size_t g = 0; g < groups; g++) {
+            int s = f.group == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
+            if (f.offset)
+                ((int32_t *)side)[i * groups + g] = -f.offset * s;
+            else
+                ((int16_t *)side)[i * groups + g] = (int16_t)s;
+        }
     }
-    const size_t span = f.act_block; /* columns that share an activation scale */
-    for (size_t k0 = 0; k0 < a->k; k0 += span) {
-        __m512 part[PANEL_MR];
+}
+
+/* Columns [k0, k0 + columns) of x rows i0…i0+mr-1 against nv panels, added to y (or stored). */
+ASSAY_INLINE void panel_multiply(struct panel_form f, const struct panel *p, const int nv,
+                                 const struct assay_cpu_args *a, const void *side, size_t i0,
+                                 const int mr, size_t k0, size_t columns, float *y,
+                                 const __mmask16 lanes[2]) {
+    const struct assay_act *act = a->act;
+    const size_t groups = a->k / f.group;
+    const int8_t *q = act->q + i0 * act->q_stride + k0;
+    const float *d = act->d + i0 * act->d_stride + k0 / f.act_block;
+    const int32_t *init = (const int32_t *)side + i0 * groups + k0 / f.group;
+    const int16_t *sums = (const int16_t *)side + i0 * groups + k0 / f.group;
+    __m512 total[PANEL_MR][2]; /* in memory: used once per activation scale */
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < nv; v++)
+            total[r][v] = _mm512_setzero_ps();
+    for (size_t b = 0; b < columns / f.act_block; b++) {
+        __m512 part[PANEL_MR][2];
         for (int r = 0; r < mr; r++)
-            part[r] = _mm512_setzero_ps();
-        for (size_t g = k0 / f.group; g < (k0 + span) / f.group; g++) {
-            __m512i acc[PANEL_MR];
+            for (int v = 0; v < nv; v++)
+                part[r][v] = _mm512_setzero_ps();
+        const size_t g1 = (b + 1) * f.act_block / f.group;
+        for (size_t g = b * f.act_block / f.group; g < g1; g++) {
+            __m512i acc[PANEL_MR][2];
             for (int r = 0; r < mr; r++)
-                acc[r] = f.offset ? _mm512_set1_epi32(p->init[(size_t)r * groups + g])
-                                  : _mm512_setzero_si512();
-                /* Unrolled, the sums stay in their registers: rolled, gcc copies them round the
-                 * loop. */
+                for (int v = 0; v < nv; v++)
+                    acc[r][v] = f.offset ? _mm512_set1_epi32(init[(size_t)r * groups + g])
+                                         : _mm512_setzero_si512();
+                    /* Unrolled, the sums stay in their registers: rolled, gcc copies them round the
+                     * loop. */
 #pragma GCC unroll 8
             for (size_t c = 0; c < f.group; c += 4) {
                 size_t k = g * f.group + c;
-                __m512i w = _mm512_load_si512(p->codes + k * PANEL_ROWS);
+                __m512i w[2];
+                for (int v = 0; v < nv; v++)
+                    w[v] = _mm512_load_si512(p[v].codes + k * PANEL_ROWS);
                 for (int r = 0; r < mr; r++) {
                     int32_t four;
-                    memcpy(&four, q[r] + k, sizeof four);
-                    acc[r] = _mm512_dpbusd_epi32(acc[r], w, _mm512_set1_epi32(four));
+                    memcpy(&four, q + (size_t)r * act->q_stride + k, sizeof four);
+                    for (int v = 0; v < nv; v++)
+                        acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], w[v], _mm512_set1_epi32(four));
                 }
             }
-            __m512 scale = _mm512_load_ps(p->scale + g * PANEL_ROWS);
-            for (int r = 0; r < mr; r++)
-                part[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r]), scale, part[r]);
+            for (int v = 0; v < nv; v++) {
+                __m512 scale = _mm512_load_ps(p[v].scale + g * PANEL_ROWS);
+                for (int r = 0; r < mr; r++)
+                    part[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][v]), scale, part[r][v]);
+            }
         }
-        if (f.mins) {
-            __m512i acc[PANEL_MR];
-            for (int r = 0; r < mr; r++)
-                acc[r] = _mm512_setzero_si512();
-            for (size_t j = k0 / 32; j < (k0 + span) / 32; j++) {
-                __m512i mins = _mm512_load_si512(p->mins + j * PANEL_ROWS);
+        if (f.mins)
+            for (int v = 0; v < nv; v++) {
+                __m512 scale = _mm512_load_ps(p[v].min_scale + b * PANEL_ROWS);
+                __m512i mins[4];
+                for (int j = 0; j < 4; j++)
+                    mins[j] = _mm512_load_si512(p[v].mins + (4 * b + (size_t)j) * PANEL_ROWS);
                 for (int r = 0; r < mr; r++) {
-                    int32_t pair;
-                    memcpy(&pair, sums[r] + 2 * j, sizeof pair);
-                    acc[r] = _mm512_dpwssd_epi32(acc[r], mins, _mm512_set1_epi32(pair));
+                    __m512i acc = _mm512_setzero_si512();
+                    for (int j = 0; j < 4; j++) {
+                        int32_t pair;
+                        memcpy(&pair, sums + (size_t)r * groups + 8 * b + 2 * (size_t)j,
+                               sizeof pair);
+                        acc = _mm512_dpwssd_epi32(acc, mins[j], _mm512_set1_epi32(pair));
+                    }
+                    part[r][v] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(acc), scale, part[r][v]);
                 }
             }
-            __m512 scale = _mm512_load_ps(p->min_scale + k0 / 256 * PANEL_ROWS);
-            for (int r = 0; r < mr; r++)
-                part[r] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(acc[r]), scale, part[r]);
-        }
         for (int r = 0; r < mr; r++)
-            total[r] = _mm512_fmadd_ps(part[r], _mm512_set1_ps(d[r][k0 / span]), total[r]);
+            for (int v = 0; v < nv; v++)
+                total[r][v] = _mm512_fmadd_ps(
+                    part[r][v], _mm512_set1_ps(d[(size_t)r * act->d_stride + b]), total[r][v]);
     }
     for (int r = 0; r < mr; r++)
-        _mm512_mask_storeu_ps(y + (i0 + (size_t)r) * a->ldy, lanes, total[r]);
+        for (int v = 0; v < nv; v++) {
+            float *out = y + (i0 + (size_t)r) * a->ldy + v * PANEL_ROWS;
+            if (k0 > 0)
+                total[r][v] = _mm512_add_ps(total[r][v], _mm512_maskz_loadu_ps(lanes[v], out));
+            _mm512_mask_storeu_ps(out, lanes[v], total[r][v]);
+        }
 }
 
-/* The kernel of one type: unpack a panel, run it against all rows of x, next panel. */
+/* All rows of x against nv panels. */
+ASSAY_INLINE void panel_rows(struct panel_form f, const struct panel *p, const int nv,
+                             const struct assay_cpu_args *a, const void *side, size_t k0,
+                             size_t columns, float *y, const __mmask16 lanes[2]) {
+    size_t m = a->act->m, i = 0;
+    for (; i + 6 <= m; i += 6)
+        panel_multiply(f, p, nv, a, side, i, 6, k0, columns, y, lanes);
+    if (m - i >= 4) {
+        panel_multiply(f, p, nv, a, side, i, 4, k0, columns, y, lanes);
+        i += 4;
+    }
+    if (m - i >= 2) {
+        panel_multiply(f, p, nv, a, side, i, 2, k0, columns, y, lanes);
+        i += 2;
+    }
+    if (m - i >= 1)
+        panel_multiply(f, p, nv, a, side, i, 1, k0, columns, y, lanes);
+}
+
+/* The kernel of one type: unpack up to two panels, run them against all rows of x, go on. */
 ASSAY_INLINE void panel_gemm(struct panel_form f, panel_unpack_fn unpack, size_t block_bytes,
                              const struct assay_cpu_args *a) {
-    struct panel p = panel_place(a->scratch, a->k, f);
-    for (size_t n0 = 0; n0 < a->n; n0 += PANEL_ROWS) {
-        size_t rows = a->n - n0 < PANEL_ROWS ? a->n - n0 : PANEL_ROWS;
-        for (size_t k = 0; k < a->k; k += 256) {
-            const uint8_t *row[PANEL_ROWS];
-            for (size_t r = 0; r < PANEL_ROWS; r++)
-                row[r] = a->w + (n0 + (r < rows ? r : rows - 1)) * a->row_bytes +
-                         k / f.block_len * block_bytes;
-            unpack(&p, row, k, a->k - k < 256 ? a->k - k : 256);
+    const struct panel p[2] = {panel_at(a->scratch, 0), panel_at(a->scratch, 1)};
+    void *side = (char *)a->scratch + 2 * PANEL_BYTES;
+    if (f.offset || f.mins)
+        panel_side(f, a->act, side);
+    for (size_t n0 = 0; n0 < a->n; n0 += 2 * PANEL_ROWS) {
+        size_t rows = a->n - n0 < 2 * PANEL_ROWS ? a->n - n0 : 2 * PANEL_ROWS;
+        int nv = rows > PANEL_ROWS ? 2 : 1;
+        const __mmask16 lanes[2] = {
+            rows >= PANEL_ROWS ? 0xffff : (__mmask16)((1u << rows) - 1),
+            (__mmask16)(nv == 2 ? (1u << (rows - PANEL_ROWS)) - 1 : 0),
+        };
+        for (size_t k0 = 0; k0 < a->k; k0 += PANEL_K) {
+            size_t columns = a->k - k0 < PANEL_K ? a->k - k0 : PANEL_K;
+            for (int v = 0; v < nv; v++)
+                for (size_t k = 0; k < columns; k += 256) {
+                    const uint8_t *row[PANEL_ROWS];
+                    for (size_t r = 0; r < PANEL_ROWS; r++) {
+                        size_t n = n0 + (size_t)v * PANEL_ROWS + r;
+                        row[r] = a->w + (n < a->n ? n : a->n - 1) * a->row_bytes +
+                                 (k0 + k) / f.block_len * block_bytes;
+                    }
+                    unpack(&p[v], row, k, columns - k < 256 ? columns - k : 256);
+                }
+            if (nv == 2)
+                panel_rows(f, p, 2, a, side, k0, columns, a->y + n0, lanes);
+            else
+                panel_rows(f, p, 1, a, side, k0, columns, a->y + n0, lanes);
         }
-        __mmask16 lanes = (__mmask16)((1u << rows) - 1);
-        float *y = a->y + n0;
-        size_t m = a->act->m, i = 0;
-        for (; i + PANEL_MR <= m; i += PANEL_MR)
-            panel_multiply(f, &p, a, i, PANEL_MR, y, lanes);
-        if (m - i >= 4) {
-            panel_multiply(f, &p, a, i, 4, y, lanes);
-            i += 4;
-        }
-        if (m - i >= 2) {
-            panel_multiply(f, &p, a, i, 2, y, lanes);
-            i += 2;
-        }
-        if (m - i >= 1)
-            panel_multiply(f, &p, a, i, 1, y, lanes);
     }
 }
 
