@@ -97,6 +97,15 @@ static bool wanted(const struct assay_type_traits *t, const struct assay_type_tr
     return n_types == 0 && assay_type_is_quantised(t);
 }
 
+/* A tensor's name may hold any bytes; tables and records take printable ones. */
+static void copy_name(char *out, size_t size, const struct assay_gguf_str *name) {
+    size_t n = name->len < size - 1 ? (size_t)name->len : size - 1;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = name->data[i] > ' ' && name->data[i] <= '~' ? name->data[i] : '?';
+    out[n] = '\0';
+}
+
 bool assay_bench_add_gguf(struct assay_bench_plan *p, const struct assay_gguf *g,
                           const struct assay_type_traits *const *types, size_t n_types) {
     for (size_t i = 0; i < assay_gguf_tensor_count(g); i++) {
@@ -116,8 +125,7 @@ bool assay_bench_add_gguf(struct assay_bench_plan *p, const struct assay_gguf *g
             j++;
         if (j < p->n_matrices)
             continue;
-        snprintf(m.name, sizeof m.name, "%.*s", (int)(t->name.len < 95 ? t->name.len : 95),
-                 t->name.data);
+        copy_name(m.name, sizeof m.name, &t->name);
         if (!assay_bench_add_matrix(p, &m))
             return false;
     }

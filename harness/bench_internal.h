@@ -1,0 +1,81 @@
+/* Shared by the parts of a bench case: bench_case.c (stores, timing), bench_verify.c,
+ * bench_result.c (roofline look-ups, statistics, JSON). */
+#ifndef ASSAY_HARNESS_BENCH_INTERNAL_H
+#define ASSAY_HARNESS_BENCH_INTERNAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "bench_plan.h"
+#include "compare.h"
+#include "roofline.h"
+
+#define BENCH_MAX_COPIES 256
+
+enum bench_status {
+    BENCH_MEASURED = 0,
+    BENCH_SKIPPED, /* unavailable, or a type or shape that it does not take */
+    BENCH_WRONG,
+    BENCH_FAILED,
+};
+
+/* A contender in a case. */
+struct bench_entry {
+    const struct assay_bench_contender *contender;
+    enum bench_status status;
+    char reason[240];
+    struct assay_ctx *ctx;
+    struct assay_arith arith;
+    struct assay_store *stores[BENCH_MAX_COPIES];
+    uint8_t *copies[BENCH_MAX_COPIES]; /* bytes that stores[i] borrows; NULL: not of its own */
+    size_t n_stores, next_store;
+    size_t resident; /* bytes of one store */
+    char kernel[64];
+    enum assay_isa isa; /* of the roofline */
+
+    bool verified;
+    struct assay_comparison comparison;
+
+    double *ns; /* per call, one a round */
+    size_t rounds, repeats;
+
+    enum assay_peak peak_kind;
+    double bandwidth, peak, roof_ns;
+    const char *from;
+};
+
+struct bench_run {
+    const struct assay_bench_plan *plan;
+    const struct assay_bench_case *c;
+    const struct assay_bench_matrix *matrix;
+    const uint8_t *weights;
+    size_t weight_bytes;
+    double ops;
+    float *x, *y;
+    struct bench_entry *entries;
+    size_t n_entries;
+    volatile int *stage;
+
+    /* The sample of verification: its reference, for the arithmetic class that it was made for. */
+    struct assay_ref_elem *reference;
+    struct assay_arith reference_arith;
+};
+
+/* m × n outputs, 64-byte aligned, with a fence around them. */
+float *bench_output_new(size_t m, size_t n);
+void bench_output_free(float *y);
+
+/* Multiplies once and judges a sample of the output's columns against the reference; sets e->status
+ * if it is wrong. */
+void bench_verify(struct bench_run *run, struct bench_entry *e);
+void bench_verify_end(struct bench_run *run);
+
+/* The roofline's figures, measured once per process. */
+double bench_bandwidth(size_t bytes, int threads, enum assay_isa isa);
+double bench_peak(enum assay_peak kind, int threads, enum assay_isa isa);
+
+/* Completes *identity (stolen) with every entry's figures. */
+json_t *bench_result_json(const struct bench_run *run, json_t *identity);
+
+#endif
