@@ -52,6 +52,7 @@ struct selection {
     size_t n_threads;
     unsigned isas;
     unsigned long long timeout_s;
+    double load; /* of the machine before the run */
     FILE *out;
 };
 
@@ -319,12 +320,19 @@ static int write_record(const struct selection *s, json_t *results) {
     const char *path = assay_args_get(s->args, "json");
     int code = ASSAY_EXIT_OK;
 
-    if (record == NULL || json_object_set(record, "results", results) != 0)
+    if (record == NULL || json_object_set(record, "results", results) != 0 ||
+        json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0)
         code = assay_usage_error(s->args->command, "out of memory for the record");
     else if (!assay_record_write(record, path))
         code = ASSAY_EXIT_USAGE;
     json_decref(record);
     return code;
+}
+
+/* The load that the machine carried before; negative: unknown. */
+static double load_average(void) {
+    double load;
+    return getloadavg(&load, 1) == 1 ? load : -1;
 }
 
 static void say_what_runs(const struct selection *s) {
@@ -336,6 +344,9 @@ static void say_what_runs(const struct selection *s) {
         fprintf(s->out, "%s%s", i > 0 ? ", " : "", p->contenders[i].label);
     fprintf(s->out, "; %zu interleaved rounds a case, %s\n", p->samples,
             p->verify ? "each product verified first" : "not verified");
+    if (s->load > 0.5)
+        fprintf(s->out, "note: the machine is busy (load average %.1f); timings are of its rest\n",
+                s->load);
     fflush(s->out);
 }
 
@@ -381,7 +392,7 @@ out:
 }
 
 static int run(const struct assay_args *args) {
-    struct selection s = {.args = args, .out = stdout};
+    struct selection s = {.args = args, .load = load_average(), .out = stdout};
     const char *path = assay_args_get(args, "gguf"), *json = assay_args_get(args, "json");
     struct assay_gguf *gguf = NULL;
     int code = ASSAY_EXIT_USAGE;

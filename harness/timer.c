@@ -19,6 +19,8 @@ uint64_t assay_now_ns(void) { return read_clock(CLOCK); }
 
 uint64_t assay_cpu_ns(void) { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
+uint64_t assay_thread_cpu_ns(void) { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+
 void assay_wait_until_idle(uint64_t limit_ns) {
     const uint64_t start = assay_now_ns();
 

@@ -295,8 +295,8 @@ static enum assay_status fill_repacked(struct ggml_ctx *c, struct ggml_store *s,
     y = lib->mul_mat(s->context, s->tensor, x);
     if (!lib->dev_supports_op(lib->device, y))
         return assay_fail(err, ASSAY_EUNSUPPORTED,
-                          "ggml: no repacked layout for %s with %zu rows on this machine",
-                          s->head.type->name, s->head.rows);
+                          "ggml: no repacked layout of such a %s matrix on this machine",
+                          s->head.type->name);
     lib->tensor_set(s->tensor, s->head.bytes, 0, s->head.rows * s->head.row_bytes);
     s->head.bytes = NULL;
     s->head.owns_weights = true;
