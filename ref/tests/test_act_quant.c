@@ -124,6 +124,22 @@ Test(act_quant, codes_never_exceed_127) {
     }
 }
 
+/* amax/127 = 1 + 2^-11 is halfway between two fp16 numbers: d becomes 1, but s = (1 + 2^-11)·2032
+ * is the fp16 number 2033 (of a step of 1) after rounding 2032.99. */
+Test(act_quant, the_block_sum_of_q8_1_uses_the_unrounded_scale) {
+    float x[32] = {0};
+    double xq[32], excess;
+
+    for (int i = 0; i < 16; i++)
+        x[i] = 127.0f * (1.0f + 0x1p-11f);
+    assay_act_emulate(&q8_f16, x, 32, xq);
+    assay_act_sum_excess(&q8_f16, x, 32, &excess);
+    cr_expect_eq(xq[0], 127.0);
+    cr_expect_eq(excess, 1.0, "%g", excess);
+    assay_act_sum_excess(&q8_32, x, 32, &excess);
+    cr_expect_eq(excess, 0.0);
+}
+
 /* ggml's quantisers of one CPU build, where this machine can run it. */
 struct ggml_build {
     const char *library;

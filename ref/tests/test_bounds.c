@@ -260,6 +260,50 @@ Test(bounds, integer_sums_scaled_afterwards_are_within) {
         }
 }
 
+/* ---- Worst cases: the bound is no larger than it must be ----------------------------------------
+ */
+
+/* Each addition of slightly less than half an ulp is lost: (number of additions)·u in all, as the
+ * first term is nearly the whole magnitude sum. n has 6 roundings more than there are additions. */
+Test(bounds, the_fp32_bound_is_nearly_attained) {
+    static struct problem p = {.x = {1}};
+    double excess;
+
+    p.t = assay_type_traits(ASSAY_TYPE_F32);
+    for (int i = 0; i < K; i++) {
+        set_scale_to_one(p.t, block_at(&p, (size_t)i), 0);
+        if (i > 0)
+            p.x[i] = 0x1.fffffep-25f;
+    }
+    struct assay_ref_elem e = reference(&p, &fp32_class);
+    double bound = assay_bound(&fp32_class, p.t, K, &e);
+    cr_expect(assay_within_bound(&e, bound, sum_forward(p.x, K), &excess));
+    cr_expect_gt(excess, (K - 2.0) / (K + 6.0), "%g", excess);
+}
+
+/* The same for w = 1·1 + 1 of Q4_1, its two terms added one after the other. */
+Test(bounds, the_bound_for_terms_kept_apart_is_nearly_attained) {
+    static struct problem p = {.x = {1}};
+    static float leaves[2 * K];
+    double excess;
+
+    p.t = assay_type_traits(ASSAY_TYPE_Q4_1);
+    for (size_t i = 0; i < K / 32; i++) {
+        set_scale_to_one(p.t, block_at(&p, i), 0);
+        set_scale_to_one(p.t, block_at(&p, i), 1);
+        memset(block_at(&p, i) + 4, 0x11, 16); /* all codes 1 */
+    }
+    for (int i = 0; i < K; i++) {
+        if (i > 0)
+            p.x[i] = 0x1.fffffep-24f;
+        leaves[2 * i] = leaves[2 * i + 1] = p.x[i];
+    }
+    struct assay_ref_elem e = reference(&p, &fp32_class);
+    double bound = assay_bound(&fp32_class, p.t, K, &e);
+    cr_expect(assay_within_bound(&e, bound, sum_forward(leaves, 2 * K), &excess));
+    cr_expect_gt(excess, (2 * K - 3.0) / (2 * K + 6.0), "%g", excess);
+}
+
 /* ---- Faults ------------------------------------------------------------------------------------
  */
 

@@ -97,6 +97,26 @@ Test(gemm, infinities_and_nans_give_the_ieee_result) {
     cr_expect_eq(dot(huge, huge_x, 2).y, 0.0, "beyond fp32 is not infinite in fp64");
 }
 
+/* d·q times w has up to 56 bits. Two such products that all but cancel leave their low bits, which
+ * a long double (64 bits and more) holds exactly. */
+Test(gemm, products_of_quantised_activations_are_exact) {
+    const struct assay_type_traits *f32 = assay_type_traits(ASSAY_TYPE_F32);
+    uint64_t random_state = 4;
+
+    for (int round = 0; round < 1000; round++) {
+        float x[2] = {1.0f + 0.5f * random_float(&random_state), 0.8f}, w[2];
+        double xq[2];
+        struct assay_ref_elem e;
+        assay_act_emulate(&q8_class, x, 2, xq);
+        w[0] = 1.0f + 0.5f * random_float(&random_state);
+        w[1] = (float)(-(double)w[0] * xq[0] / xq[1]);
+        cr_assert_eq(assay_ref_gemm(f32, (uint8_t *)w, 8, 1, 2, x, 1, &q8_class, &e), 0);
+        long double rest =
+            (long double)w[0] * (long double)xq[0] + (long double)w[1] * (long double)xq[1];
+        cr_assert_eq(e.yq, (double)rest, "got %a, exact %a", e.yq, (double)rest);
+    }
+}
+
 /* What the members of assay_ref_elem are, summed in long double. */
 static void check_definition(const struct assay_type_traits *t, const struct assay_arith *arith,
                              const uint8_t *w, size_t k, const float *x,
