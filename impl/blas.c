@@ -37,18 +37,12 @@ bool assay_blas_available(char *why, size_t n) {
     return false;
 }
 
-/* Never called: context.c makes no context of a backend that is not available. */
+/* Needed to link, never called: context.c makes no context of a backend that is not available. */
 int assay_blas_set_threads(int threads) { return threads; }
 
 void assay_blas_gemm(const float *x, size_t m, const float *w, size_t n, size_t k, float *y,
                      size_t ldy) {
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            float sum = 0.0f;
-            for (size_t l = 0; l < k; l++)
-                sum += x[i * k + l] * w[j * k + l];
-            y[i * ldy + j] = sum;
-        }
+    (void)x, (void)m, (void)w, (void)n, (void)k, (void)y, (void)ldy;
 }
 
 #endif
