@@ -5,8 +5,8 @@
 
 #include "impl/backend.h"
 
-/* Folder of libggml-base.so and libggml-cpu-*.so, tried before $ASSAY_GGML_DIR and node_modules; to
- * be called before the first use of the backend. The string is borrowed for ever. */
+/* Folder of libggml-base.so and libggml-cpu-*.so, in place of $ASSAY_GGML_DIR and node_modules. To
+ * be called before the first use of the backend; the string is borrowed for ever. */
 void assay_ggml_set_dir(const char *dir);
 
 /* The CPU library in use ("libggml-cpu-zen4.so"), or NULL if none could be loaded. */

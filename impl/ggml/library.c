@@ -113,8 +113,8 @@ static void *open_cpu_library(const char *dir, char *path, size_t path_size) {
             strcmp(suffix, ".so") != 0)
             continue;
         name += sizeof prefix - 1;
-        if (wanted != NULL &&
-            (strlen(wanted) != (size_t)(suffix - name) || memcmp(wanted, name, strlen(wanted)) != 0))
+        if (wanted != NULL && (strlen(wanted) != (size_t)(suffix - name) ||
+                               memcmp(wanted, name, strlen(wanted)) != 0))
             continue;
         n = snprintf(candidate, sizeof candidate, "%s/%s", dir, entry->d_name);
         if (n < 0 || (size_t)n >= sizeof candidate)
@@ -165,7 +165,9 @@ static const char *connect_registry(struct assay_ggml_library *lib) {
 /* Returns NULL, or why it failed (static storage). The libraries are never unloaded: backends hold
  * threads and thread-local state of theirs. */
 static const char *load(struct assay_ggml_library *lib) {
-    const char *const dirs[] = {chosen_dir, getenv("ASSAY_GGML_DIR"), PACKAGE_DIR};
+    /* A folder that was asked for is not replaced by another. */
+    const char *const dirs[] = {chosen_dir, chosen_dir == NULL ? getenv("ASSAY_GGML_DIR") : NULL,
+                                chosen_dir == NULL ? PACKAGE_DIR : NULL};
     static char why[128];
 
     for (size_t i = 0; i < COUNT(dirs); i++) {
