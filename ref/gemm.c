@@ -20,7 +20,8 @@ static double sum_error(double a, double b, double s) {
     return (a - (s - b_seen)) + (b - b_seen);
 }
 
-/* A non-finite sum has no meaningful compensation: its own value is the plain IEEE result. */
+/* Without a finite compensation the sum itself is the result: where it is infinite or NaN, and
+ * where an x beyond the range of fp32 (127·d can be) could not be cut into two parts. */
 static double dot2_result(const struct dot2 *d) {
     double sum = d->sum[0], lost = d->lost[0];
 
@@ -29,7 +30,7 @@ static double dot2_result(const struct dot2 *d) {
         lost += d->lost[l] + sum_error(sum, d->sum[l], s);
         sum = s;
     }
-    return isfinite(sum) ? sum + lost : sum;
+    return isfinite(lost) ? sum + lost : sum;
 }
 
 static inline void dot2_add(struct dot2 *d, size_t lane, double term, double term_error) {

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,20 @@ Test(gemm, products_of_quantised_activations_are_exact) {
             (long double)w[0] * (long double)xq[0] + (long double)w[1] * (long double)xq[1];
         cr_assert_eq(e.yq, (double)rest, "got %a, exact %a", e.yq, (double)rest);
     }
+}
+
+/* 127·d exceeds the largest fp32 number here. */
+Test(gemm, quantised_activations_beyond_fp32_are_finite) {
+    const float w = 0x1p-100f, x = FLT_MAX;
+    double xq;
+    struct assay_ref_elem e;
+
+    assay_act_emulate(&q8_class, &x, 1, &xq);
+    cr_assert_gt(xq, (double)FLT_MAX);
+    cr_assert_eq(assay_ref_gemm(assay_type_traits(ASSAY_TYPE_F32), (const uint8_t *)&w, 4, 1, 1, &x,
+                                1, &q8_class, &e),
+                 0);
+    cr_expect_eq(e.yq, xq * 0x1p-100);
 }
 
 /* What the members of assay_ref_elem are, summed in long double. */
