@@ -45,6 +45,14 @@ ASSAY_INLINE __m512i gemv_load_lanes(const struct gemv_rows *g, size_t offset) {
     return join256(lo, hi);
 }
 
+/* Asks for the bytes that follow four rows further on: a row is too short for the hardware to learn
+ * its stream. Past the end of W this is harmless, as a prefetch never faults. */
+ASSAY_INLINE void gemv_prefetch(const struct assay_cpu_args *a, const uint8_t *p, size_t bytes) {
+    uintptr_t next = (uintptr_t)p + GEMV_ROWS * a->row_bytes;
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(next + i), _MM_HINT_T0);
+}
+
 /* a | (b & c) */
 ASSAY_INLINE __m512i or_and(__m512i a, __m512i b, __m512i c) {
     return _mm512_ternarylogic_epi32(a, b, c, 0xf8);

@@ -98,6 +98,7 @@ ASSAY_INLINE void gemv_k4(const struct assay_cpu_args *a, const bool q5, const i
 #pragma GCC unroll 4
             for (int r = 0; r < GEMV_ROWS; r++) {
                 const uint8_t *block = g.row[r] + b * block_bytes;
+                gemv_prefetch(a, block, block_bytes);
                 __m512i c[4];
                 for (int v = 0; v < 4; v++)
                     c[v] = k4_codes(block, v, q5);
@@ -168,6 +169,7 @@ ASSAY_INLINE void gemv_q6_k(const struct assay_cpu_args *a, const int m) {
 #pragma GCC unroll 4
             for (int r = 0; r < GEMV_ROWS; r++) {
                 const uint8_t *block = g.row[r] + b * sizeof(struct assay_block_q6_k);
+                gemv_prefetch(a, block, sizeof(struct assay_block_q6_k));
                 __m512i c[4];
                 for (int v = 0; v < 4; v++)
                     c[v] = q6_codes(block, v);

@@ -65,6 +65,7 @@ ASSAY_INLINE void legacy_step(enum legacy_type t, const struct assay_cpu_args *a
 #pragma GCC unroll 4
     for (int r = 0; r < GEMV_ROWS; r++) {
         const uint8_t *p = g->row[r] + b * legacy_bytes(t);
+        gemv_prefetch(a, p, 2 * legacy_bytes(t));
         __m512i c = legacy_codes(t, p, pair);
         __m512 w = legacy_scales(t, p, pair);
         for (int i = 0; i < m; i++)
