@@ -22,7 +22,8 @@ static const struct assay_option options[] = {
     {"acts", 0, "GEN,...", NULL,
      "generators of activations: normal, heavy, one-large, alternating, constant, sparse "
      "(default: they rotate over shapes and weights)"},
-    {"threads", 'j', "N,...", NULL, "numbers of threads (default: 1 and the number of cores)"},
+    {"threads", 'j', "N,...", NULL,
+     "numbers of threads for every case (default: 1, and the number of cores once a shape)"},
     {"seed", 's', "S", "1", "base seed of everything random"},
     {"case", 0, "ID", NULL, "run one case, as a failure or --list names it"},
     {"list", 'l', NULL, NULL, "list the cases and run none"},
@@ -296,6 +297,7 @@ static bool select_all(struct selection *s, const struct assay_args *args) {
     if (s->params.n_backends == 0)
         for (size_t i = 0; i < assay_backend_count() && i < LENGTH(s->backends); i++)
             s->backends[s->params.n_backends++] = assay_backend_at(i);
+    s->params.thin_threads = s->params.n_threads == 0;
     if (s->params.n_threads == 0) {
         s->threads[s->params.n_threads++] = 1;
         if (cores > 1)

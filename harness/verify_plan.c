@@ -66,10 +66,36 @@ bool assay_plan_type_selected(const struct assay_verify_params *p,
 
 /* ---- Runners ---- */
 
+/* The quick run keeps one generator that looks like real weights and two that do not. */
+enum { QUICK_WEIGHTS = 1 << ASSAY_WGEN_UNIFORM | 1 << ASSAY_WGEN_NORMAL | 1 << ASSAY_WGEN_EXTREME };
+
+static unsigned weights_selected(const struct assay_verify_params *p) {
+    if (p->weights != 0)
+        return p->weights;
+    return p->quick ? QUICK_WEIGHTS : (1u << ASSAY_WGEN_COUNT) - 1;
+}
+
+static enum assay_weights_gen first_weights(const struct assay_verify_params *p) {
+    int w = 0;
+    while (w + 1 < ASSAY_WGEN_COUNT && (weights_selected(p) >> w & 1) == 0)
+        w++;
+    return (enum assay_weights_gen)w;
+}
+
+/* How work is shared out depends on the shape: of generated problems, the first weights generator
+ * of each shape shows it. A row lookup has no work to share. */
+static size_t thread_counts(const struct assay_verify_params *p,
+                            const struct assay_problem *problem) {
+    bool first = problem->parts[0].tensor != NULL || problem->weights == first_weights(p);
+
+    if (problem->op == ASSAY_OP_ROWS || (p->thin_threads && !first))
+        return 1;
+    return p->n_threads;
+}
+
 static void add_threads(struct assay_plan *plan, const struct assay_verify_params *p,
-                        struct assay_runner *r, enum assay_op op) {
-    /* A row lookup has no work to share out. */
-    size_t n = op == ASSAY_OP_ROWS ? 1 : p->n_threads;
+                        struct assay_runner *r, const struct assay_problem *problem) {
+    size_t n = thread_counts(p, problem);
 
     for (size_t i = 0; i < n; i++) {
         r->threads = p->threads[i];
@@ -78,11 +104,11 @@ static void add_threads(struct assay_plan *plan, const struct assay_verify_param
 }
 
 static void add_isas(struct assay_plan *plan, const struct assay_verify_params *p,
-                     struct assay_runner *r, enum assay_op op) {
+                     struct assay_runner *r, const struct assay_problem *problem) {
     if (!assay_backend_uses_isa(r->backend)) {
         r->isa = ASSAY_ISA_AUTO;
         if (p->isas == 0)
-            add_threads(plan, p, r, op);
+            add_threads(plan, p, r, problem);
         else
             assay_plan_skip(plan, assay_backend_name(r->backend),
                             "the backend has no choice of instruction set (--isa)");
@@ -94,7 +120,7 @@ static void add_isas(struct assay_plan *plan, const struct assay_verify_params *
         if (p->isas != 0 && (p->isas >> isa & 1) == 0)
             continue;
         if (assay_isa_runs_here(r->isa)) {
-            add_threads(plan, p, r, op);
+            add_threads(plan, p, r, problem);
             continue;
         }
         snprintf(what, sizeof what, "%s %s", assay_backend_name(r->backend),
@@ -124,7 +150,7 @@ static void add_backend(struct assay_plan *plan, const struct assay_verify_param
     for (const char *const *v = assay_backend_variants(b); *v != NULL; v++) {
         r.variant = *v;
         if (p->variant == NULL || strcmp(p->variant, *v) == 0)
-            add_isas(plan, p, &r, problem->op);
+            add_isas(plan, p, &r, problem);
     }
 }
 
@@ -153,18 +179,9 @@ static const struct {
 };
 enum { N_SHAPES = sizeof default_shapes / sizeof default_shapes[0], N_QUICK_SHAPES = 4 };
 
-/* The quick run keeps one generator that looks like real weights and two that do not. */
-enum { QUICK_WEIGHTS = 1 << ASSAY_WGEN_UNIFORM | 1 << ASSAY_WGEN_NORMAL | 1 << ASSAY_WGEN_EXTREME };
-
 static size_t default_k(const struct assay_type_traits *t, size_t blocks) {
     /* Scalars have no blocks; one less than a multiple of 32 is all tails. */
     return t->block_len > 1 ? blocks * t->block_len : blocks * 32 - 1;
-}
-
-static unsigned weights_selected(const struct assay_verify_params *p) {
-    if (p->weights != 0)
-        return p->weights;
-    return p->quick ? QUICK_WEIGHTS : (1u << ASSAY_WGEN_COUNT) - 1;
 }
 
 /* One problem for every pair of generators selected; or, if the activations were left open, one for
@@ -223,7 +240,7 @@ static void add_fused(struct assay_plan *plan, const struct assay_verify_params 
 
     for (size_t i = 0; i < problem.n_parts; i++)
         problem.parts[i] = (struct assay_case_part){i == 1 ? other : t, NULL, 7};
-    problem.weights = ASSAY_WGEN_NORMAL;
+    problem.weights = ASSAY_WGEN_UNIFORM;
     problem.acts = ASSAY_AGEN_NORMAL;
     assay_plan_add(plan, p, &problem);
 }

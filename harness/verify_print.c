@@ -304,20 +304,55 @@ static void print_by_type(FILE *f, const struct assay_verify_report *r) {
     assay_table_print(table, f);
 }
 
-static void print_skips(FILE *f, const struct assay_verify_report *r) {
+static void skip_row(struct assay_table *table, const char *what, size_t count,
+                     const char *reason) {
+    char text[24];
+    snprintf(text, sizeof text, "%zu", count);
+    assay_table_row_colour(table, ASSAY_YELLOW, (const char *const[]){what, text, reason});
+}
+
+/* Cases that turned out not to be runnable, by runner: the first reason stands for the rest. */
+static void skipped_cases(struct assay_table *table, const struct assay_verify_report *r) {
+    const struct assay_plan *plan = r->plan;
+
+    for (size_t i = 0; i < plan->n_cases; i++) {
+        const struct assay_runner *runner = &plan->cases[i].runner;
+        const char *reason = text_field(r->results[i].detail, "problem");
+        size_t count = 0, others = 0;
+        char name[96], text[400];
+        bool first = true;
+
+        if (r->results[i].verdict != ASSAY_SKIP)
+            continue;
+        for (size_t j = 0; j < plan->n_cases && first; j++) {
+            if (r->results[j].verdict != ASSAY_SKIP ||
+                !same_runner_but_threads(runner, &plan->cases[j].runner))
+                continue;
+            first = j >= i;
+            count++;
+            others += strcmp(reason, text_field(r->results[j].detail, "problem")) != 0;
+        }
+        if (!first)
+            continue;
+        runner_name(runner, name, sizeof name);
+        if (others > 0)
+            snprintf(text, sizeof text, "%s (%zu for the like)", reason, others);
+        else
+            snprintf(text, sizeof text, "%s", reason);
+        skip_row(table, name, count, text);
+    }
+}
+
+static void print_skips(FILE *f, const struct assay_verify_report *r, size_t skipped) {
     static const char *const headings[] = {"SKIPPED", ">COUNT", "REASON"};
     struct assay_table *table;
 
-    if (r->plan->n_skips == 0)
+    if (skipped == 0)
         return;
     table = assay_table_new(headings, 3);
-    for (size_t i = 0; i < r->plan->n_skips; i++) {
-        const struct assay_verify_skip *s = &r->plan->skips[i];
-        char count[24];
-        snprintf(count, sizeof count, "%zu", s->count);
-        assay_table_row_colour(table, ASSAY_YELLOW,
-                               (const char *const[]){s->what, count, s->reason});
-    }
+    for (size_t i = 0; i < r->plan->n_skips; i++)
+        skip_row(table, r->plan->skips[i].what, r->plan->skips[i].count, r->plan->skips[i].reason);
+    skipped_cases(table, r);
     fputc('\n', f);
     assay_table_print(table, f);
 }
@@ -345,7 +380,7 @@ void assay_verify_print_summary(FILE *f, const struct assay_verify_report *r, si
         fputs("\nWorst error in units of its bound, by type:\n", f);
         print_by_type(f, r);
     }
-    print_skips(f, r);
+    print_skips(f, r, t.skipped);
     print_failures(f, r, max_failures, t.failed);
     fprintf(f, "\n%s%zu cases: %zu passed, %zu failed, %zu skipped%s; %zu elements judged",
             assay_colour_start(f, good ? ASSAY_GREEN : ASSAY_RED), t.cases, t.passed, t.failed,
