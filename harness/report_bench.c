@@ -51,6 +51,14 @@ static bool in_group(const json_t *result, double m, double threads) {
     return assay_report_num(result, "m") == m && assay_report_num(result, "threads") == threads;
 }
 
+static void bar_row(struct assay_plot_row *row, struct legend *l, const json_t *c, double m) {
+    double value = assay_report_num(c, by_bandwidth(m) ? "weight_gb_s" : "gflop_s");
+
+    *row = (struct assay_plot_row){.x = value, .series = series_of(l, name_of(c))};
+    snprintf(row->text, sizeof row->text, "%.*f (%.2f×)", value < 10 ? 1 : 0, value,
+             assay_report_num(c, "speedup.median"));
+}
+
 static size_t bar_rows(struct assay_plot_row *rows, struct legend *l, const json_t *results,
                        double m, double threads) {
     const json_t *result, *c;
@@ -61,19 +69,15 @@ static size_t bar_rows(struct assay_plot_row *rows, struct legend *l, const json
         if (!in_group(result, m, threads))
             continue;
         json_array_foreach(json_object_get(result, "contenders"), j, c) {
-            double speedup = assay_report_num(c, "speedup.median");
-            struct assay_plot_row *row = &rows[n];
-            if (!measured(c) || n == MAX_BARS)
+            if (!measured(c) || n + 2 > MAX_BARS)
                 continue;
-            *row = (struct assay_plot_row){
-                .x = assay_report_num(c, by_bandwidth(m) ? "weight_gb_s" : "gflop_s"),
-                .series = series_of(l, name_of(c))};
+            if (first && n > 0)
+                rows[n++] = (struct assay_plot_row){.x = 0}; /* a gap between matrices */
+            bar_row(&rows[n], l, c, m);
             if (first)
-                snprintf(row->label, sizeof row->label, "%.10s %.0f×%.0f",
+                snprintf(rows[n].label, sizeof rows[n].label, "%.10s %.0f×%.0f",
                          assay_report_str(result, "type", "?"), assay_report_num(result, "n"),
                          assay_report_num(result, "k"));
-            snprintf(row->text, sizeof row->text, "%.*f (%.2f×)", row->x < 10 ? 1 : 0, row->x,
-                     speedup);
             first = false;
             n++;
         }

@@ -30,10 +30,10 @@ void assay_html_table_close(struct assay_html_table *t);
 void assay_html_details_open(FILE *f, const char *summary);
 void assay_html_details_close(FILE *f);
 
-/* One point or bar of a plot. */
+/* One point or bar of a plot: a row of the script's $data, in this order. */
 struct assay_plot_row {
     char label[48];
-    double x, y;     /* bars.gp and margin.gp take x alone */
+    double x, y;     /* bars.gp: y is not used; margin.gp: y is the line, from the top */
     unsigned series; /* colour and legend entry, < ASSAY_PLOT_SERIES */
     char text[48];   /* bars.gp: written at the bar's end */
 };

@@ -47,10 +47,9 @@ static void script(FILE *f, const struct assay_plot *p) {
     for (size_t i = 0; i < p->n_rows; i++) {
         const struct assay_plot_row *r = &p->rows[i];
         quoted(f, r->label);
-        if (strcmp(p->script, "roofline.gp") == 0)
-            fprintf(f, "%.6g %.6g %u\n", r->x, r->y, r->series);
-        else
-            fprintf(f, "%.6g %u", r->x, r->series), quoted(f, r->text), fputc('\n', f);
+        fprintf(f, "%.6g %.6g %u", r->x, r->y, r->series);
+        quoted(f, r->text);
+        fputc('\n', f);
     }
     fputs("END_OF_DATA\n", f);
     assay_asset_write(f, p->script);

@@ -6,7 +6,7 @@
 #include "report.h"
 #include "report_html.h"
 
-enum { MAX_TYPES = 64, MAX_BACKENDS = 24, SHOWN_FAILURES = 12 };
+enum { MAX_TYPES = 64, MAX_BACKENDS = 24, SHOWN_FAILURES = 8 };
 
 /* Results of one type on one backend. */
 struct cell {
@@ -34,13 +34,15 @@ static size_t index_of(char (*list)[64], size_t *n, size_t max, const char *name
     return i < max ? i : max - 1;
 }
 
+#define FUSED "fused"
+
 /* The type; fused products, whose parts have several, share one row. */
 static const char *type_label(const json_t *result) {
     const json_t *types = json_object_get(result, "types");
     const char *name = json_string_value(json_array_get(types, 0));
 
     if (json_array_size(types) > 1)
-        return "fused, several types";
+        return FUSED;
     return name != NULL ? name : "?";
 }
 
@@ -89,6 +91,21 @@ static void gather(struct grid *g, const json_t *results) {
     }
 }
 
+/* Moves the row of the fused products below those of the types. */
+static void fused_last(struct grid *g) {
+    for (size_t i = 0; i + 1 < g->n_types; i++)
+        if (strcmp(g->types[i], FUSED) == 0) {
+            struct cell cells[MAX_BACKENDS];
+            size_t rest = g->n_types - i - 1;
+            memcpy(cells, g->cells[i], sizeof cells);
+            memmove(g->types[i], g->types[i + 1], rest * sizeof g->types[0]);
+            memmove(g->cells[i], g->cells[i + 1], rest * sizeof g->cells[0]);
+            strcpy(g->types[g->n_types - 1], FUSED);
+            memcpy(g->cells[g->n_types - 1], cells, sizeof cells);
+            return;
+        }
+}
+
 /* ---- Type × backend ---- */
 
 static void grid_cell(FILE *f, const struct cell *c) {
@@ -106,8 +123,9 @@ static void grid_cell(FILE *f, const struct cell *c) {
 
 static void grid_table(FILE *f, const struct grid *g) {
     fputs(
-        "<div class=\"scroll\" tabindex=\"0\"><table>\n<caption>Type × backend: ✓ all cases within "
-        "their bound, with the worst error as a fraction of it; ✗ cases that failed</caption>\n"
+        "<p class=\"note\">✓: all cases within their bound, with the worst error as a fraction of "
+        "it. ✗: cases that failed.</p>\n<div class=\"scroll\" tabindex=\"0\">"
+        "<table class=\"grid\">\n<caption>Type × backend</caption>\n"
         "<thead><tr><th scope=\"col\">type</th>",
         f);
     for (size_t b = 0; b < g->n_backends; b++) {
@@ -291,6 +309,7 @@ void assay_report_verify(struct assay_report *r) {
             r->verified = true;
             gather(g, json_object_get(r->records[i].json, "results"));
         }
+    fused_last(g);
     if (r->verified) {
         FILE *f = r->body;
         char value[64], remark[128];

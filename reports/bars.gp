@@ -1,5 +1,5 @@
 # Horizontal bars, one a row, coloured by series.
-# Set by the caller: NAME, XLABEL, $data rows: "label" value series "text at the bar's end"
+# Set by the caller: NAME, XLABEL, $data rows: "label" value - series "text at the bar's end"
 # Colours are placeholders: the page's style sheet gives #010101 and on their real ones, so that one
 # picture serves light and dark.
 rows = |$data|
@@ -21,6 +21,6 @@ unset key
 set style fill solid 1 noborder
 
 colour(s) = word("#030303 #040404 #050505 #060606 #070707 #080808", s % 6 + 1)
-plot for [s = 0:5] $data using (0):0:(0):($3 == s ? $2 : NaN):($0 - 0.36):($0 + 0.36):ytic(1) \
+plot for [s = 0:5] $data using (0):0:(0):($4 == s ? $2 : NaN):($0 - 0.36):($0 + 0.36):ytic(1) \
          with boxxyerror lc rgb colour(s), \
-     $data using 2:0:4 with labels left offset 0.5,0 tc rgb "#010101"
+     $data using 2:0:5 with labels left offset 0.5,0 tc rgb "#010101"

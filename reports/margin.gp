@@ -1,14 +1,15 @@
 # Worst error of a type × backend as a fraction of its bound, on a logarithmic axis: left is better,
 # the line at 1 is the bound.
-# Set by the caller: NAME, $data rows: "label" fraction series
-rows = |$data|
+# Set by the caller: NAME, $data rows: "label" fraction line series -
+stats $data using 3 nooutput
+rows = STATS_max + 1
 xmin = 1e-4
 
 set encoding utf8
-set terminal svg name NAME dynamic size 440, rows * 19 + 62 font "sans-serif,13" noenhanced
+set terminal svg name NAME dynamic size 440, rows * 18 + 62 font "sans-serif,13" noenhanced
 set border 2 lc rgb "#010101"
-set tmargin at screen 1 - 8.0 / (rows * 19 + 62)
-set bmargin at screen 52.0 / (rows * 19 + 62)
+set tmargin at screen 1 - 8.0 / (rows * 18 + 62)
+set bmargin at screen 52.0 / (rows * 18 + 62)
 set logscale x
 set xrange [xmin / 2:*]
 set yrange [rows - 0.5:-0.5]
@@ -21,6 +22,6 @@ unset key
 
 colour(s) = word("#030303 #040404 #050505 #060606 #070707 #080808", s % 6 + 1)
 clamp(x) = x < xmin ? xmin : x > 1000 ? 1000 : x
-plot for [s = 0:5] $data using ($3 == s ? clamp($2) : NaN):0:ytic(1) \
+plot for [s = 0:5] $data using ($4 == s ? clamp($2) : NaN):3:ytic(1) \
          with points pt 7 ps 0.6 lc rgb colour(s), \
      1.5 with lines lc rgb "#020202" lw 0

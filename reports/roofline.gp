@@ -1,6 +1,6 @@
 # Roofline: GFLOP/s over floating-point operations a byte of weights, both axes logarithmic.
 # Set by the caller: NAME, BANDWIDTH (GB/s), PEAK and PEAK_INT8 (GFLOP/s), 0 where not known,
-# $data rows: "label" flop_per_byte gflops series
+# $data rows: "label" flop_per_byte gflops series -
 stats $data using 2 nooutput
 xlo = STATS_min / 2
 xhi = STATS_max * 2
