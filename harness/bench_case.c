@@ -9,6 +9,7 @@
 #include "bench_measure.h"
 #include "datasets/generate.h"
 #include "env.h"
+#include "stats.h"
 
 /* Where the size of the last-level cache is unknown. */
 #define ASSUMED_CACHE_BYTES (32u << 20)
@@ -177,19 +178,25 @@ static void measure(struct bench_run *run) {
     }
 }
 
+/* Times that a roof is measured: one that a product went through was taken in a bad moment. */
+#define ROOF_ATTEMPTS 4
+
 /* The least time that this product could take here: its operands read once at the speed of the
  * memory they lie in, or its operations at the peak of its arithmetic, whichever is longer. */
 static void put_under_roof(struct bench_run *run, struct bench_entry *e) {
     const size_t m = run->c->m, n = run->matrix->n, k = run->matrix->k;
     const double traffic = (double)e->resident + 4.0 * (double)m * ((double)n + (double)k);
     const size_t set = e->resident * e->n_stores + 4 * m * (n + k);
+    const double median = assay_median(e->ns, e->rounds);
     const int threads = run->c->threads;
 
     e->peak_kind = e->arith.act == ASSAY_ACT_F32 ? ASSAY_PEAK_FP32 : ASSAY_PEAK_INT8;
-    e->bandwidth = bench_bandwidth(set, threads, e->isa);
-    e->peak = bench_peak(e->peak_kind, threads, e->isa);
-    e->roof_ns = 1e9 * fmax(traffic / e->bandwidth, run->ops / e->peak);
     e->from = level_of(e->resident * e->n_stores, threads);
+    for (int i = 0; i == 0 || (i < ROOF_ATTEMPTS && e->roof_ns > median); i++) {
+        e->bandwidth = bench_bandwidth(set, threads, e->isa, i > 0);
+        e->peak = bench_peak(e->peak_kind, threads, e->isa, i > 0);
+        e->roof_ns = 1e9 * fmax(traffic / e->bandwidth, run->ops / e->peak);
+    }
 }
 
 /* ---- The case -------------------------------------------------------------------------------- */

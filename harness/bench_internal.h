@@ -71,9 +71,10 @@ void bench_output_free(float *y);
 void bench_verify(struct bench_run *run, struct bench_entry *e);
 void bench_verify_end(struct bench_run *run);
 
-/* The roofline's figures, measured once per process. */
-double bench_bandwidth(size_t bytes, int threads, enum assay_isa isa);
-double bench_peak(enum assay_peak kind, int threads, enum assay_isa isa);
+/* The roofline's figures: kept from the first call on, or measured again and the better one kept.
+ */
+double bench_bandwidth(size_t bytes, int threads, enum assay_isa isa, bool again);
+double bench_peak(enum assay_peak kind, int threads, enum assay_isa isa, bool again);
 
 /* Completes *identity (stolen) with every entry's figures. */
 json_t *bench_result_json(const struct bench_run *run, json_t *identity);
