@@ -59,16 +59,21 @@ static void seed_row(struct assay_rng *r, uint64_t seed, uint32_t stream, uint64
     assay_rng_seed(r, mixed ^ (stream + 1) * UINT64_C(0xaef17502108ef2d9));
 }
 
-/* Q8_K blocks carry the sums of 16 codes each, which kernels may use. */
+/* Q8_K blocks carry the sums of 16 codes each, which kernels may use. The sums are collected before
+ * any is stored: gcc 12.2 at -O2 drops the call if loads and stores through `block` share the loop
+ * (it takes the function for a pure one after rewriting both addresses to one counter). */
 static void fix_sums(const struct assay_type_traits *t, uint8_t *block) {
     if (t->type != ASSAY_TYPE_Q8_K)
         return;
+    int16_t sums[16];
     for (int s = 0; s < 16; s++) {
         int sum = 0;
         for (int i = 0; i < 16; i++)
             sum += (int8_t)block[4 + 16 * s + i];
-        assay_store_le16(block + 260 + 2 * s, (uint16_t)sum);
+        sums[s] = (int16_t)sum;
     }
+    for (int s = 0; s < 16; s++)
+        assay_store_le16(block + 260 + 2 * s, (uint16_t)sums[s]);
 }
 
 static void uniform_row(const struct assay_type_traits *t, struct assay_rng *r, size_t blocks,

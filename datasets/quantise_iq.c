@@ -64,8 +64,8 @@ static int nearest_entry(const struct codebook *cb, uint32_t point) {
 }
 
 /* Finds an entry for x[dim] ≈ scale·(entry + shift); returns the squared error. */
-static float fit_entry(const struct codebook *cb, const float *x, float scale, float shift,
-                       int *entry) {
+static double fit_entry(const struct codebook *cb, const float *x, float scale, float shift,
+                        int *entry) {
     uint32_t point = 0;
     for (int j = 0; j < cb->dim; j++) {
         float v = x[j] / scale - shift;
@@ -75,12 +75,12 @@ static float fit_entry(const struct codebook *cb, const float *x, float scale, f
         point |= (uint32_t)l << cb->bits * j;
     }
     *entry = nearest_entry(cb, point);
-    float error = 0;
+    double error = 0;
     for (int j = 0; j < cb->dim; j++) {
         float value = (float)level_of(cb, cb->grid[*entry], j) + shift;
         float approx = scale * value;
         float diff = x[j] - approx;
-        float square = diff * diff;
+        double square = (double)diff * diff;
         error += square;
     }
     return error;
@@ -119,15 +119,15 @@ static struct scale_range near_ideal(const struct scale_codes *sc, float d, floa
 }
 
 /* Tries the scale codes around `ideal` for x[groups · dim], keeps the best, returns its error. */
-static float fit_sub_block(const struct codebook *cb, const struct scale_codes *sc, const float *x,
-                           int groups, float d, float ideal, float shift, struct sub_block *out) {
-    float best = FLT_MAX;
+static double fit_sub_block(const struct codebook *cb, const struct scale_codes *sc, const float *x,
+                            int groups, float d, float ideal, float shift, struct sub_block *out) {
+    double best = DBL_MAX;
     struct scale_range range = near_ideal(sc, d, ideal);
     *out = (struct sub_block){0};
     for (int s = range.first; s <= range.last; s++) {
         struct sub_block trial = {.scale = s};
         float scale = d * scale_factor(sc, s);
-        float error = 0;
+        double error = 0;
         for (int g = 0; g < groups; g++)
             error += fit_entry(cb, x + g * cb->dim, scale, shift, &trial.entry[g]);
         if (error < best) {
@@ -281,8 +281,8 @@ void assay_quantise_iq1_s(const float *w, uint8_t *block) {
     for (int s = 0; s < 8; s++) {
         struct sub_block up, down;
         const float *x = w + 32 * s;
-        float e_up = fit_sub_block(&iq1, &iq1_scales, x, 4, d, ideal[s], IQ1_DELTA, &up);
-        float e_down = fit_sub_block(&iq1, &iq1_scales, x, 4, d, ideal[s], -IQ1_DELTA, &down);
+        double e_up = fit_sub_block(&iq1, &iq1_scales, x, 4, d, ideal[s], IQ1_DELTA, &up);
+        double e_down = fit_sub_block(&iq1, &iq1_scales, x, 4, d, ideal[s], -IQ1_DELTA, &down);
         const struct sub_block *best = e_down < e_up ? &down : &up;
         uint16_t high = (uint16_t)(best->scale << 12 | (e_down < e_up) << 15);
         for (int l = 0; l < 4; l++) {
@@ -295,7 +295,7 @@ void assay_quantise_iq1_s(const float *w, uint8_t *block) {
 
 /* Two groups of eight share a scale; each picks its own shift, of which down[] tells the sign. */
 static void fit_iq1_m(const float *x, float d, float ideal, struct sub_block *out, bool down[2]) {
-    float best = FLT_MAX;
+    double best = DBL_MAX;
     struct scale_range range = near_ideal(&iq1_scales, d, ideal);
     *out = (struct sub_block){0};
     down[0] = down[1] = false;
@@ -303,14 +303,14 @@ static void fit_iq1_m(const float *x, float d, float ideal, struct sub_block *ou
         struct sub_block trial = {.scale = s};
         bool trial_down[2];
         float scale = d * scale_factor(&iq1_scales, s);
-        float error = 0;
+        double error = 0;
         for (int g = 0; g < 2; g++) {
             int up_entry, down_entry;
-            float e_up = fit_entry(&iq1, x + 8 * g, scale, IQ1_DELTA, &up_entry);
-            float e_down = fit_entry(&iq1, x + 8 * g, scale, -IQ1_DELTA, &down_entry);
+            double e_up = fit_entry(&iq1, x + 8 * g, scale, IQ1_DELTA, &up_entry);
+            double e_down = fit_entry(&iq1, x + 8 * g, scale, -IQ1_DELTA, &down_entry);
             trial_down[g] = e_down < e_up;
             trial.entry[g] = trial_down[g] ? down_entry : up_entry;
-            error += fminf(e_up, e_down);
+            error += fmin(e_up, e_down);
         }
         if (error < best) {
             best = error;
