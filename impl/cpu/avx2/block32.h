@@ -6,6 +6,7 @@
 #ifndef ASSAY_IMPL_CPU_AVX2_BLOCK32_H
 #define ASSAY_IMPL_CPU_AVX2_BLOCK32_H
 
+#include "kernels.h"
 #include "panel.h"
 #include "simd.h"
 
@@ -57,47 +58,42 @@ ASSAY_INLINE __m256i sum_each16(const __m256i p[8]) {
 ASSAY_INLINE void block32_dot_group(const struct block32_type *t, const struct assay_act *act,
                                     const uint8_t *block, size_t b, int count, const int m,
                                     __m256 *acc) {
-    __m256i p[4][8];
+    __m256i p[DOT_MAX][8];
     __m256 d, add = _mm256_setzero_ps();
     __m256i live = _mm256_set1_epi32(-1);
     if (count == 8) {
         const uint8_t *at[8];
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            at[i] = block + (size_t)i * t->bytes;
+        ASSAY_UNROLL for (int i = 0; i < 8; i++) at[i] = block + (size_t)i * t->bytes;
         d = gather_halves(at, t->d_at);
         if (t->has_m)
             add = gather_halves(at, t->m_at);
     } else {
         float ds[8] = {0}, adds[8] = {0};
         for (int i = 0; i < count; i++) {
-            ds[i] = half_to_float(block + (size_t)i * t->bytes + t->d_at);
+            ds[i] = _mm256_cvtss_f32(broadcast_half(block + (size_t)i * t->bytes + t->d_at));
             if (t->has_m)
-                adds[i] = half_to_float(block + (size_t)i * t->bytes + t->m_at);
+                adds[i] = _mm256_cvtss_f32(broadcast_half(block + (size_t)i * t->bytes + t->m_at));
         }
         d = _mm256_loadu_ps(ds);
         add = _mm256_loadu_ps(adds);
         live =
             _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
+    ASSAY_UNROLL for (int i = 0; i < 8; i++) {
         if (i >= count) {
             for (int r = 0; r < m; r++)
                 p[r][i] = _mm256_setzero_si256();
             continue;
         }
         __m256i code = t->row_codes(block + (size_t)i * t->bytes);
-#pragma GCC unroll 4
-        for (int r = 0; r < m; r++) {
+        ASSAY_UNROLL for (int r = 0; r < m; r++) {
             __m256i x = load256(act->q + (size_t)r * act->q_stride + (b + (size_t)i) * 32);
             p[r][i] = t->is_signed
                           ? _mm256_madd_epi16(pair_products_signed(code, x), _mm256_set1_epi16(1))
                           : _mm256_maddubs_epi16(code, x);
         }
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < m; r++) {
+    ASSAY_UNROLL for (int r = 0; r < m; r++) {
         __m256i sum = t->is_signed ? sum_each32(p[r]) : sum_each16(p[r]);
         __m256i sums = load256(act->sums + (size_t)r * act->sums_stride + b * 2);
         if (t->offset)
@@ -119,12 +115,14 @@ ASSAY_INLINE void block32_dot(const struct block32_type *t, const struct assay_c
     size_t blocks = a->k / 32;
     for (size_t j = 0; j < a->n; j++) {
         const uint8_t *row = a->w + j * a->row_bytes;
-        __m256 acc[4];
+        __m256 acc[DOT_MAX];
         for (int r = 0; r < m; r++)
             acc[r] = _mm256_setzero_ps();
         size_t b = 0;
-        for (; b + 8 <= blocks; b += 8)
+        for (; b + 8 <= blocks; b += 8) {
+            prefetch_ahead(row + b * t->bytes, 8 * t->bytes);
             block32_dot_group(t, a->act, row + b * t->bytes, b, 8, m, acc);
+        }
         if (b < blocks)
             block32_dot_group(t, a->act, row + b * t->bytes, b, (int)(blocks - b), m, acc);
         for (int r = 0; r < m; r++)
@@ -159,9 +157,7 @@ ASSAY_INLINE void block32_pack(const struct block32_type *t, const uint8_t *cons
                                uint8_t *unit) {
     __m256i code[8];
     t->panel_codes(block, code);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++)
-        store256(unit + 32 * i, code[i]);
+    ASSAY_UNROLL for (int i = 0; i < 8; i++) store256(unit + 32 * i, code[i]);
     _mm256_storeu_ps((float *)(unit + UNIT32_D), gather_halves(block, t->d_at));
     if (t->has_m)
         _mm256_storeu_ps((float *)(unit + UNIT32_M), gather_halves(block, t->m_at));
@@ -194,8 +190,7 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
     size_t unit_bytes = block32_unit_bytes(t);
     const __m256i one = _mm256_set1_epi16(1);
     __m256 acc[TILE_ROWS][2];
-#pragma GCC unroll 4
-    for (int r = 0; r < mr; r++) {
+    ASSAY_UNROLL for (int r = 0; r < mr; r++) {
         acc[r][0] = _mm256_loadu_ps(a->acc + r * PANEL_PAIR);
         acc[r][1] = _mm256_loadu_ps(a->acc + r * PANEL_PAIR + PANEL_ROWS);
     }
@@ -203,17 +198,15 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
         const int8_t *q = a->q + b * 32;
         const int32_t *aux = a->aux + b;
         __m256i part[TILE_ROWS][2], sum[TILE_ROWS][2];
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
+        ASSAY_UNROLL for (int i = 0; i < 8; i++) {
             __m256i c0 = load256(w[0] + 32 * i), c1 = load256(w[1] + 32 * i);
-#pragma GCC unroll 4
-            for (int r = 0; r < mr; r++) {
+            ASSAY_UNROLL for (int r = 0; r < mr; r++) {
                 __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * i), p0, p1;
                 if (t->is_signed) {
                     p0 = _mm256_madd_epi16(pair_products_signed(c0, x), one);
                     p1 = _mm256_madd_epi16(pair_products_signed(c1, x), one);
-                    sum[r][0] = i ? _mm256_add_epi32(sum[r][0], p0) : p0;
-                    sum[r][1] = i ? _mm256_add_epi32(sum[r][1], p1) : p1;
+                    sum[r][0] = pin(i ? _mm256_add_epi32(sum[r][0], p0) : p0);
+                    sum[r][1] = pin(i ? _mm256_add_epi32(sum[r][1], p1) : p1);
                     continue;
                 }
                 p0 = _mm256_maddubs_epi16(c0, x);
@@ -226,8 +219,8 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
                     p0 = _mm256_add_epi16(p0, start);
                     p1 = _mm256_add_epi16(p1, start);
                 }
-                part[r][0] = p0;
-                part[r][1] = p1;
+                part[r][0] = pin(p0);
+                part[r][1] = pin(p1);
                 if ((i + 1) % t->run == 0) {
                     p0 = _mm256_madd_epi16(p0, one);
                     p1 = _mm256_madd_epi16(p1, one);
@@ -236,11 +229,9 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
                 }
             }
         }
-#pragma GCC unroll 4
-        for (int r = 0; r < mr; r++) {
+        ASSAY_UNROLL for (int r = 0; r < mr; r++) {
             __m256 da = _mm256_broadcast_ss(a->d + (size_t)r * a->d_stride + b);
-#pragma GCC unroll 2
-            for (int p = 0; p < 2; p++) {
+            ASSAY_UNROLL for (int p = 0; p < 2; p++) {
                 const float *d = (const float *)(w[p] + UNIT32_D);
                 __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][p]), _mm256_loadu_ps(d));
                 if (t->has_m) {
@@ -253,8 +244,7 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
         w[0] += unit_bytes;
         w[1] += unit_bytes;
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < mr; r++) {
+    ASSAY_UNROLL for (int r = 0; r < mr; r++) {
         _mm256_storeu_ps(a->acc + r * PANEL_PAIR, acc[r][0]);
         _mm256_storeu_ps(a->acc + r * PANEL_PAIR + PANEL_ROWS, acc[r][1]);
     }

@@ -3,9 +3,6 @@
 
 #include "panel.h"
 
-/* From m = 4 the panels' unpacking pays for itself. */
-enum { DOT_MAX = 3 };
-
 #define ASSAY_ROWS(ENUM, base, format, exact)                                                      \
     {#base "_dot", ASSAY_TYPE_##ENUM, ASSAY_ISA_AVX2, format, 1, DOT_MAX, 1, exact,                \
      NULL,         base##_dot},                                                                    \

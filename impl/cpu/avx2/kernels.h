@@ -6,6 +6,9 @@
 
 #include "impl/cpu/kernel.h"
 
+/* From m = DOT_MAX + 1 the panels' unpacking pays for itself. */
+enum { DOT_MAX = 3 };
+
 #define ASSAY_DECLARE(name)                                                                        \
     void name##_dot(const struct assay_cpu_args *a);                                               \
     void name##_4x16(const struct assay_cpu_args *a)

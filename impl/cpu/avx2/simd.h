@@ -10,6 +10,16 @@
  * into each instance for the compiler to resolve it. */
 #define ASSAY_INLINE static inline __attribute__((always_inline))
 
+/* Before a loop over registers, which must be unrolled whatever the compiler thinks of its size;
+ * and before a loop around such loops. */
+#ifdef __clang__
+#define ASSAY_UNROLL _Pragma("clang loop unroll(full)")
+#define ASSAY_NO_UNROLL _Pragma("clang loop unroll(disable)")
+#else
+#define ASSAY_UNROLL _Pragma("GCC unroll 16")
+#define ASSAY_NO_UNROLL _Pragma("GCC unroll 1")
+#endif
+
 ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
 ASSAY_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 ASSAY_INLINE void store256(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
@@ -30,8 +40,15 @@ ASSAY_INLINE uint16_t load16(const uint8_t *p) {
     return v;
 }
 
-ASSAY_INLINE float half_to_float(const uint8_t *p) {
-    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(load16(p))));
+ASSAY_INLINE uint32_t load32(const uint8_t *p) {
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* One binary16 number to all lanes. */
+ASSAY_INLINE __m256 broadcast_half(const uint8_t *p) {
+    return _mm256_cvtph_ps(_mm_set1_epi16((short)load16(p)));
 }
 
 /* The binary16 numbers at p[i] + at of eight rows. */
@@ -51,16 +68,30 @@ ASSAY_INLINE float sum_lanes(__m256 v) {
 /* 16 bytes of each of eight rows → out[i] = bytes 4i…4i+3 of rows 0…7, one row a 32-bit lane. */
 ASSAY_INLINE void transpose16(const uint8_t *const row[8], size_t at, __m256i out[4]) {
     __m256i r[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++)
-        r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row[i] + at)),
-                                       load128(row[i + 4] + at), 1);
+    ASSAY_UNROLL for (int i = 0; i < 4; i++) r[i] = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(load128(row[i] + at)), load128(row[i + 4] + at), 1);
     __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
     __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
     out[0] = _mm256_unpacklo_epi64(a, c);
     out[1] = _mm256_unpackhi_epi64(a, c);
     out[2] = _mm256_unpacklo_epi64(b, d);
     out[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+/* Pins a value in a register at this point of the program. gcc would otherwise hoist the products
+ * of a whole unrolled loop above their sum, which is more than there are registers, and would load
+ * a vector again for every use that can take a memory operand. */
+ASSAY_INLINE __m256i pin(__m256i v) {
+    __asm__("" : "+x"(v));
+    return v;
+}
+
+/* The `size` bytes of a weight stream that follow p by some 4 KiB, a distance at which they arrive in
+ * time from DRAM; past the end of the weights a prefetch does nothing. */
+ASSAY_INLINE void prefetch_ahead(const uint8_t *p, size_t size) {
+    ASSAY_UNROLL
+    for (size_t at = 0; at < size; at += 64)
+        _mm_prefetch((const char *)((uintptr_t)p + 4096 + at), _MM_HINT_T0);
 }
 
 /* Products of signed bytes w·x summed in pairs; w may be -128, x may not. |Σ| <= 2·128·127 = 32512,

@@ -9,6 +9,7 @@
 #ifndef ASSAY_IMPL_CPU_AVX2_SUPERBLOCK_H
 #define ASSAY_IMPL_CPU_AVX2_SUPERBLOCK_H
 
+#include "kernels.h"
 #include "panel.h"
 #include "simd.h"
 
@@ -25,8 +26,10 @@ struct superblock_type {
     void (*codes)(const __m256i *plane, __m256i out[8]);
 
     /* Scales and mins as signed bytes, one per 16 weights (types with sub-blocks of 32 repeat
-     * each); mins is not written by types without. */
-    void (*scales)(const uint8_t *block, __m128i *scales, __m128i *mins);
+     * each), from 16 raw bytes at scales_at. Two blocks at a time, one in each 128-bit lane. mins
+     * is not written by types without. */
+    size_t scales_at;
+    void (*scales)(__m256i raw, __m256i *scales, __m256i *mins);
     size_t d_at, dmin_at;
     bool has_mins;
 
@@ -42,16 +45,54 @@ struct superblock_type {
 
 /* ---- One to three rows of activations: dot products straight from the blocks ----------------- */
 
-/* Bytes 0,2,…,14,1,3,…,15: scales of the even sub-blocks of 16 to the low lane, odd ones to the
- * high lane, as a vector of 32 consecutive codes wants them. */
-ASSAY_INLINE __m256i split_even_odd(__m128i v) {
-    return _mm256_cvtepi8_epi16(
-        _mm_shuffle_epi8(v, _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
+/* What the dot products need of a batch of blocks besides their codes. Unpacked ahead of the codes,
+ * so that the long dependency chains of single blocks overlap; as bytes, so that stores don't
+ * limit. */
+enum { BATCH = 16 };
+struct superblock_heads {
+    uint8_t scale[BATCH][16];   /* even sub-blocks of 16, then odd ones */
+    uint8_t of_sums[BATCH][16]; /* what multiplies the sums: mins, or the scales for an offset */
+    float d[BATCH][2];          /* d, dmin with mins; unspecified, d without */
+};
+
+/* count <= BATCH blocks. */
+ASSAY_INLINE void superblock_heads(const struct superblock_type *t, const uint8_t *block,
+                                   size_t count, struct superblock_heads *h) {
+    const __m256i even_odd = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15));
+    /* Four bytes with d in them that lie within the block. */
+    size_t d_at = t->has_mins ? t->d_at : t->d_at - 2;
+    for (size_t i = 0; i < count; i += 2) {
+        const uint8_t *next = i + 1 < count ? block + t->bytes : block;
+        __m256i scales, mins;
+        t->scales(_mm256_inserti128_si256(_mm256_castsi128_si256(load128(block + t->scales_at)),
+                                          load128(next + t->scales_at), 1),
+                  &scales, &mins);
+        store256(h->scale[i], _mm256_shuffle_epi8(scales, even_odd));
+        if (t->has_mins)
+            store256(h->of_sums[i], mins);
+        else if (t->offset_log2 >= 0)
+            store256(h->of_sums[i], scales);
+        __m128i d = _mm_cvtsi32_si128((int)load32(block + d_at));
+        d = _mm_insert_epi32(d, (int)load32(next + d_at), 1);
+        _mm_storeu_ps(h->d[i], _mm_cvtph_ps(d));
+        block = next + t->bytes;
+    }
 }
 
-/* 16-bit word i of each 128-bit lane to all words of that lane. */
-ASSAY_INLINE __m256i broadcast_word(__m256i v, int i) {
-    return _mm256_shuffle_epi8(v, _mm256_set1_epi16((short)(2 * i | (2 * i + 1) << 8)));
+/* The scale words of the sub-blocks of codes 32g … 32g+31, as their products want them. Shuffles
+ * with an immediate: one more load each would make loads the bottleneck. */
+ASSAY_INLINE __m256i superblock_scale(const __m256i scale[2], int g) {
+    switch (g % 4) {
+    case 0:
+        return _mm256_shuffle_epi32(scale[g / 4], 0x00);
+    case 1:
+        return _mm256_shuffle_epi32(scale[g / 4], 0x55);
+    case 2:
+        return _mm256_shuffle_epi32(scale[g / 4], 0xaa);
+    default:
+        return _mm256_shuffle_epi32(scale[g / 4], 0xff);
+    }
 }
 
 /* Rows [0,n) of W times m activation rows; m is a constant. */
@@ -59,72 +100,59 @@ ASSAY_INLINE void superblock_dot(const struct superblock_type *t, const struct a
                                  const int m) {
     const struct assay_act *act = a->act;
     size_t blocks = a->k / 256;
+    struct superblock_heads heads;
     for (size_t j = 0; j < a->n; j++) {
         const uint8_t *block = a->w + j * a->row_bytes;
-        __m256 acc[4];
-        for (int i = 0; i < m; i++)
-            acc[i] = _mm256_setzero_ps();
-        for (size_t b = 0; b < blocks; b++, block += t->bytes) {
-            __m256i plane[SUPERBLOCK_MAX_PLANES], code[8];
-#pragma GCC unroll 8
-            for (int p = 0; p < t->planes; p++)
-                plane[p] = load256(block + t->plane_at[p]);
-            t->codes(plane, code);
-            __m128i sc8, mins8;
-            t->scales(block, &sc8, &mins8);
-            __m256i scale = split_even_odd(sc8);
-
-            __m256i sum[4];
-#pragma GCC unroll 4
-            for (int i = 0; i < m; i++) {
-                const int16_t *sums = act->sums + (size_t)i * act->sums_stride + b * 16;
-                sum[i] = _mm256_setzero_si256();
-                if (t->offset_log2 >= 0) {
-                    __m256i s = _mm256_slli_epi16(_mm256_cvtepi8_epi16(sc8), t->offset_log2);
-                    sum[i] = _mm256_sub_epi32(sum[i], _mm256_madd_epi16(s, load256(sums)));
+        const int8_t *q = act->q;
+        const int16_t *sums = act->sums;
+        const float *d = act->d;
+        __m256 acc[DOT_MAX];
+        ASSAY_UNROLL for (int i = 0; i < m; i++) acc[i] = _mm256_setzero_ps();
+        for (size_t b = 0; b < blocks; b += BATCH) {
+            size_t count = blocks - b < BATCH ? blocks - b : BATCH;
+            superblock_heads(t, block, count, &heads);
+            for (size_t h = 0; h < count; h++) {
+                prefetch_ahead(block, t->bytes);
+                __m256i plane[SUPERBLOCK_MAX_PLANES], code[8], sum[DOT_MAX];
+                __m256i words = _mm256_cvtepi8_epi16(load128(heads.scale[h]));
+                __m256i of_sums = _mm256_cvtepi8_epi16(load128(heads.of_sums[h]));
+                const __m256i scales[2] = {_mm256_unpacklo_epi16(words, words),
+                                           _mm256_unpackhi_epi16(words, words)};
+                ASSAY_UNROLL for (int p = 0; p < t->planes; p++) plane[p] =
+                    pin(load256(block + t->plane_at[p]));
+                t->codes(plane, code);
+                ASSAY_UNROLL for (int g = 0; g < 8; g++) {
+                    __m256i scale = superblock_scale(scales, g);
+                    ASSAY_UNROLL for (int i = 0; i < m; i++) {
+                        __m256i x = load256(q + (size_t)i * act->q_stride + g * 32);
+                        __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(code[g], x), scale);
+                        sum[i] = g == 0 ? p : _mm256_add_epi32(sum[i], p);
+                        if (m > 1)
+                            sum[i] = pin(sum[i]);
+                    }
                 }
-            }
-#pragma GCC unroll 8
-            for (int g = 0; g < 8; g++) {
-                __m256i s = broadcast_word(scale, g);
-#pragma GCC unroll 4
-                for (int i = 0; i < m; i++) {
-                    const int8_t *q = act->q + (size_t)i * act->q_stride + b * 256 + g * 32;
-                    __m256i p = _mm256_maddubs_epi16(code[g], load256(q));
-                    sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(p, s));
+                __m256 dw = _mm256_broadcast_ss(heads.d[h] + !t->has_mins);
+                ASSAY_UNROLL for (int i = 0; i < m; i++) {
+                    __m256i part = _mm256_setzero_si256();
+                    if (t->has_mins || t->offset_log2 >= 0)
+                        part = _mm256_madd_epi16(of_sums,
+                                                 load256(sums + (size_t)i * act->sums_stride));
+                    if (t->offset_log2 >= 0)
+                        sum[i] = _mm256_sub_epi32(sum[i], _mm256_slli_epi32(part, t->offset_log2));
+                    __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), dw);
+                    if (t->has_mins)
+                        v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(part),
+                                             _mm256_broadcast_ss(heads.d[h] + 1), v);
+                    __m256 da = _mm256_broadcast_ss(d + (size_t)i * act->d_stride);
+                    acc[i] = _mm256_fmadd_ps(v, da, acc[i]);
                 }
-            }
-            __m256 d = _mm256_set1_ps(half_to_float(block + t->d_at));
-#pragma GCC unroll 4
-            for (int i = 0; i < m; i++) {
-                __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), d);
-                if (t->has_mins) {
-                    const int16_t *sums = act->sums + (size_t)i * act->sums_stride + b * 16;
-                    __m256i ms = _mm256_madd_epi16(_mm256_cvtepi8_epi16(mins8), load256(sums));
-                    __m256 dmin = _mm256_set1_ps(half_to_float(block + t->dmin_at));
-                    v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ms), dmin, v);
-                }
-                __m256 da = _mm256_broadcast_ss(act->d + (size_t)i * act->d_stride + b);
-                acc[i] = _mm256_fmadd_ps(v, da, acc[i]);
+                block += t->bytes;
+                q += 256;
+                sums += 16;
+                d++;
             }
         }
-        for (int i = 0; i < m; i++)
-            a->y[(size_t)i * a->ldy + j] = sum_lanes(acc[i]);
-    }
-}
-
-ASSAY_INLINE void superblock_dot_any(const struct superblock_type *t,
-                                     const struct assay_cpu_args *a) {
-    switch (a->act->m) {
-    case 1:
-        superblock_dot(t, a, 1);
-        break;
-    case 2:
-        superblock_dot(t, a, 2);
-        break;
-    case 3:
-        superblock_dot(t, a, 3);
-        break;
+        ASSAY_UNROLL for (int i = 0; i < m; i++) a->y[(size_t)i * a->ldy + j] = sum_lanes(acc[i]);
     }
 }
 
@@ -156,41 +184,37 @@ ASSAY_INLINE __m256i spread_byte(__m256i v, int from) {
 
 ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
                                   const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; half++) {
+    ASSAY_UNROLL for (int half = 0; half < 2; half++) {
         __m256i part[SUPERBLOCK_MAX_PLANES][4];
-#pragma GCC unroll 8
-        for (int p = 0; p < t->planes; p++)
+        ASSAY_UNROLL for (int p = 0; p < t->planes; p++)
             transpose16(block, t->plane_at[p] + 16 * (size_t)half, part[p]);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
+        ASSAY_UNROLL for (int i = 0; i < 4; i++) {
             __m256i plane[SUPERBLOCK_MAX_PLANES], code[8];
-#pragma GCC unroll 8
-            for (int p = 0; p < t->planes; p++)
-                plane[p] = part[p][i];
+            ASSAY_UNROLL for (int p = 0; p < t->planes; p++) plane[p] = part[p][i];
             t->codes(plane, code);
-#pragma GCC unroll 8
-            for (int g = 0; g < 8; g++)
+            ASSAY_UNROLL for (int g = 0; g < 8; g++)
                 store256(unit + 32 * (8 * g + 4 * half + i), code[g]);
         }
     }
 
     uint8_t scale_rows[PANEL_ROWS][16], min_rows[PANEL_ROWS][16];
     const uint8_t *scale_row[PANEL_ROWS], *min_row[PANEL_ROWS];
-#pragma GCC unroll 8
-    for (int r = 0; r < PANEL_ROWS; r++) {
-        __m128i s, m;
-        t->scales(block[r], &s, &m);
-        _mm_storeu_si128((__m128i *)scale_rows[r], s);
-        scale_row[r] = scale_rows[r];
+    ASSAY_UNROLL for (int r = 0; r < PANEL_ROWS; r += 2) {
+        __m256i s, m;
+        t->scales(_mm256_inserti128_si256(_mm256_castsi128_si256(load128(block[r] + t->scales_at)),
+                                          load128(block[r + 1] + t->scales_at), 1),
+                  &s, &m);
+        store256(scale_rows[r], s);
         if (t->has_mins)
-            _mm_storeu_si128((__m128i *)min_rows[r], m);
+            store256(min_rows[r], m);
+        scale_row[r] = scale_rows[r];
+        scale_row[r + 1] = scale_rows[r + 1];
         min_row[r] = min_rows[r];
+        min_row[r + 1] = min_rows[r + 1];
     }
     __m256i v[4];
     transpose16(scale_row, 0, v);
-#pragma GCC unroll 16
-    for (int s = 0; s < 256 / t->sub_block; s++) {
+    ASSAY_UNROLL for (int s = 0; s < 256 / t->sub_block; s++) {
         int byte = s * t->sub_block / 16;
         store256(unit + UNIT_CODES + 32 * s, spread_byte(v[byte / 4], byte % 4));
     }
@@ -198,8 +222,7 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
     if (!t->has_mins)
         return;
     transpose16(min_row, 0, v);
-#pragma GCC unroll 8
-    for (int s = 0; s < 128 / t->sub_block; s++) {
+    ASSAY_UNROLL for (int s = 0; s < 128 / t->sub_block; s++) {
         int byte = 2 * s * t->sub_block / 16, next = byte + t->sub_block / 16;
         __m256i lo = spread_byte(v[byte / 4], byte % 4), hi = spread_byte(v[next / 4], next % 4);
         store256(unit + unit_mins_at(t) + 32 * s, _mm256_blend_epi16(lo, hi, 0xaa));
@@ -240,20 +263,15 @@ ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct 
     const int runs = 64 / t->run, runs_per_sub = t->sub_block / (4 * t->run);
     for (size_t b = 0; b < a->units; b++) {
         __m256i sum[TILE_ROWS][2];
-#pragma GCC unroll 4
-        for (int r = 0; r < mr; r++)
-            sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+        ASSAY_UNROLL for (int r = 0; r < mr; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
         const int8_t *q = a->q + b * 256;
         const int32_t *aux = a->aux + b * unit_aux;
-#pragma GCC unroll 1
-        for (int g = 0; g < runs; g++) {
+        ASSAY_NO_UNROLL for (int g = 0; g < runs; g++) {
             __m256i part[TILE_ROWS][2];
-#pragma GCC unroll 8
-            for (int i = 0; i < t->run; i++) {
+            ASSAY_UNROLL for (int i = 0; i < t->run; i++) {
                 __m256i c0 = load256(w[0] + 32 * (g * t->run + i));
                 __m256i c1 = load256(w[1] + 32 * (g * t->run + i));
-#pragma GCC unroll 4
-                for (int r = 0; r < mr; r++) {
+                ASSAY_UNROLL for (int r = 0; r < mr; r++) {
                     __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * (g * t->run + i));
                     __m256i p0 = _mm256_maddubs_epi16(c0, x), p1 = _mm256_maddubs_epi16(c1, x);
                     if (i > 0) {
@@ -264,32 +282,26 @@ ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct 
                         p0 = _mm256_add_epi16(p0, start);
                         p1 = _mm256_add_epi16(p1, start);
                     }
-                    part[r][0] = p0;
-                    part[r][1] = p1;
+                    part[r][0] = pin(p0);
+                    part[r][1] = pin(p1);
                 }
             }
             __m256i s0 = load256(w[0] + UNIT_CODES + 32 * (g / runs_per_sub));
             __m256i s1 = load256(w[1] + UNIT_CODES + 32 * (g / runs_per_sub));
-#pragma GCC unroll 4
-            for (int r = 0; r < mr; r++) {
+            ASSAY_UNROLL for (int r = 0; r < mr; r++) {
                 sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(part[r][0], s0));
                 sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(part[r][1], s1));
             }
         }
-#pragma GCC unroll 4
-        for (int r = 0; r < mr; r++) {
+        ASSAY_UNROLL for (int r = 0; r < mr; r++) {
             __m256 da = _mm256_broadcast_ss(a->d + (size_t)r * a->d_stride + b);
-#pragma GCC unroll 2
-            for (int p = 0; p < 2; p++) {
+            ASSAY_UNROLL for (int p = 0; p < 2; p++) {
                 const float *d = (const float *)(w[p] + unit_d_at(t));
                 __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][p]), _mm256_loadu_ps(d));
                 if (t->has_mins) {
                     __m256i ms = _mm256_setzero_si256();
-#pragma GCC unroll 8
-                    for (size_t i = 0; i < unit_aux; i++)
-                        ms = _mm256_add_epi32(
-                            ms,
-                            _mm256_madd_epi16(load256(w[p] + unit_mins_at(t) + 32 * i),
+                    ASSAY_UNROLL for (size_t i = 0; i < unit_aux; i++) ms = _mm256_add_epi32(
+                        ms, _mm256_madd_epi16(load256(w[p] + unit_mins_at(t) + 32 * i),
                                               broadcast32(aux + (size_t)r * a->aux_stride + i)));
                     v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ms), _mm256_loadu_ps(d + 8), v);
                 }
@@ -341,8 +353,13 @@ ASSAY_INLINE void superblock_tile_any(const struct superblock_type *t, const str
                                       name##_tile};                                                \
         assay_avx2_panel_gemm(&ops, a);                                                            \
     }                                                                                              \
+    static void name##_dot1(const struct assay_cpu_args *a) { superblock_dot(&name, a, 1); }       \
+    static void name##_dot2(const struct assay_cpu_args *a) { superblock_dot(&name, a, 2); }       \
+    static void name##_dot3(const struct assay_cpu_args *a) { superblock_dot(&name, a, 3); }       \
     void gemm_##name##_q8_k__avx2_dot(const struct assay_cpu_args *a) {                            \
-        superblock_dot_any(&name, a);                                                              \
+        static void (*const dot[DOT_MAX + 1])(const struct assay_cpu_args *) = {                   \
+            NULL, name##_dot1, name##_dot2, name##_dot3};                                          \
+        dot[a->act->m](a);                                                                         \
     }
 
 #endif
