@@ -84,7 +84,11 @@ static bool has_prefix(const char *s, const char *prefix) {
 
 static bool is_qwen3(const struct assay_model_shape *s) { return has_prefix(s->name, "qwen3"); }
 
+static bool is_gemma2(const struct assay_model_shape *s) { return has_prefix(s->name, "gemma-2"); }
+
 static const char *architecture(const struct assay_model_shape *s) {
+    if (is_gemma2(s))
+        return "gemma2";
     return !is_qwen3(s) ? "llama" : s->n_expert ? "qwen3moe" : "qwen3";
 }
 
@@ -102,6 +106,10 @@ static void plan_layer(struct plan *plan, uint32_t l) {
         plan_block(plan, l, "attn_k_norm", s->head_dim, 0, 0);
     }
     plan_block(plan, l, "attn_output", q, embd, 0);
+    if (is_gemma2(s)) {
+        plan_block(plan, l, "post_attention_norm", embd, 0, 0);
+        plan_block(plan, l, "post_ffw_norm", embd, 0, 0);
+    }
     plan_block(plan, l, "ffn_norm", embd, 0, 0);
     if (s->n_expert) {
         plan_block(plan, l, "ffn_gate_inp", embd, s->n_expert, 0);
@@ -153,6 +161,7 @@ static bool write_metadata(struct assay_gguf_writer *w, const struct assay_synth
         bool wanted;
     } numbers[] = {
         {"block_count", layers_of(p), true},
+        {"context_length", 8192, true}, /* readers ask for it; nothing depends on it here */
         {"embedding_length", s->n_embd, true},
         {"feed_forward_length", s->n_ff, true},
         {"attention.head_count", s->n_head, true},

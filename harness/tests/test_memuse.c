@@ -1,0 +1,125 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/memuse.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+/* Between two exact readings only stdio's buffers and, under a sanitizer, its shadow memory (an
+ * eighth of what is touched) come on top. */
+#define SLACK(bytes) ((bytes) / 8 + MIB)
+
+static uint8_t *touched(size_t bytes) {
+    uint8_t *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    cr_assert(p != MAP_FAILED);
+    for (size_t i = 0; i < bytes; i += 4096)
+        p[i] = 1;
+    return p;
+}
+
+static void expect_rise(const char *what, uint64_t before, uint64_t after, uint64_t bytes) {
+    cr_assert(after >= before + bytes && after <= before + bytes + SLACK(bytes),
+              "%s rose by %lld bytes, not %llu", what, (long long)(after - before),
+              (unsigned long long)bytes);
+}
+
+Test(memuse, written_memory_is_anonymous) {
+    struct assay_memuse before, after;
+    cr_assert(assay_memuse_exact(&before));
+    uint8_t *p = touched(64 * MIB);
+    cr_assert(assay_memuse_exact(&after));
+    expect_rise("anon", before.anon, after.anon, 64 * MIB);
+    cr_assert_leq(after.file, before.file + SLACK(0));
+    munmap(p, 64 * MIB);
+}
+
+Test(memuse, reserved_memory_is_not_resident) {
+    struct assay_memuse before, after;
+    cr_assert(assay_memuse_exact(&before));
+    uint8_t *p = mmap(NULL, 64 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    cr_assert(assay_memuse_exact(&after));
+    cr_assert_leq(after.resident, before.resident + SLACK(0));
+    munmap(p, 64 * MIB);
+}
+
+/* A file of `bytes` zeros, mapped read-only and read through. */
+static uint8_t *mapped_file(size_t bytes) {
+    char path[] = "/tmp/assay-memuse-XXXXXX";
+    int fd = mkstemp(path);
+    char block[65536] = {0};
+    volatile uint8_t sum = 0;
+
+    cr_assert(fd >= 0);
+    unlink(path);
+    for (size_t done = 0; done < bytes; done += sizeof block)
+        cr_assert_eq(write(fd, block, sizeof block), (ssize_t)sizeof block);
+    uint8_t *p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    cr_assert(p != MAP_FAILED);
+    close(fd);
+    for (size_t i = 0; i < bytes; i += 4096)
+        sum += p[i];
+    return p;
+}
+
+Test(memuse, a_mapped_file_that_was_read_is_not_anonymous) {
+    struct assay_memuse before, after;
+    cr_assert(assay_memuse_exact(&before));
+    uint8_t *p = mapped_file(32 * MIB);
+    cr_assert(assay_memuse_exact(&after));
+    /* Where /tmp is memory, its pages count as shared memory. */
+    expect_rise("file + shmem", before.file + before.shmem, after.file + after.shmem, 32 * MIB);
+    cr_assert_leq(after.anon, before.anon + SLACK(0));
+    munmap(p, 32 * MIB);
+}
+
+#ifdef __linux__
+/* 64 pages a CPU or thread for each of the three counts, as the header says. */
+Test(memuse, the_quick_reading_agrees_with_the_exact_one) {
+    struct assay_memuse quick, exact;
+    uint8_t *p = touched(16 * MIB);
+    uint64_t slack = 3 * 64 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 4096 + SLACK(0);
+
+    cr_assert(assay_memuse_exact(&exact));
+    cr_assert(assay_memuse_now(&quick));
+    cr_assert_leq(quick.anon, exact.anon + slack);
+    cr_assert_leq(exact.anon, quick.anon + slack);
+    cr_assert_leq(quick.file, exact.file + slack);
+    cr_assert_leq(exact.file, quick.file + slack);
+    munmap(p, 16 * MIB);
+}
+
+Test(memuse, the_peak_remembers_memory_that_is_gone) {
+    struct assay_memuse before, after;
+    uint64_t slack = 3 * 64 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 4096;
+
+    cr_assert(assay_memuse_exact(&before));
+    munmap(touched(96 * MIB), 96 * MIB);
+    cr_assert(assay_memuse_exact(&after));
+    cr_assert_geq(after.peak + slack, before.resident + 96 * MIB);
+    cr_assert_lt(after.resident, before.resident + 48 * MIB);
+}
+
+Test(memuse, the_available_memory_is_known_and_below_what_is_installed) {
+    uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    cr_assert_gt(assay_memory_available(), 0);
+    cr_assert_leq(assay_memory_available(), installed);
+}
+#endif
+
+Test(memuse, the_watcher_keeps_what_was_there_for_a_while) {
+    struct assay_memuse before, max;
+    const struct timespec while_ = {0, 100 * 1000000}; /* a hundred looks of the watcher */
+
+    struct assay_memwatch *w = assay_memwatch_start();
+    cr_assert_not_null(w);
+    cr_assert(assay_memuse_exact(&before));
+    uint8_t *p = touched(64 * MIB);
+    nanosleep(&while_, NULL);
+    munmap(p, 64 * MIB);
+    assay_memwatch_stop(w, &max);
+    cr_assert_geq(max.anon + 2 * MIB, before.anon + 64 * MIB);
+}
