@@ -26,6 +26,7 @@ struct assay_backend {
     const char *name;
     const char *summary;
     bool uses_isa;
+    unsigned claims; /* enum assay_claim */
 
     /* NULL: always available. */
     bool (*available)(char *why, size_t n);

@@ -68,6 +68,17 @@ bool assay_backend_supports(const struct assay_backend *b, const struct assay_ty
 /* True if the backend's result or speed depends on the ISA choice (so verify enumerates them). */
 bool assay_backend_uses_isa(const struct assay_backend *b);
 
+/* Properties that a backend may claim beyond being right; verify enforces what is claimed. */
+enum assay_claim {
+    ASSAY_CLAIM_REPEATABLE = 1 << 0,       /* the same call gives the same bits */
+    ASSAY_CLAIM_THREAD_INVARIANT = 1 << 1, /* so do other thread counts */
+    ASSAY_CLAIM_BATCH_INVARIANT = 1 << 2,  /* row i of y depends on row i of x alone, not on m */
+    ASSAY_CLAIM_SLICE_INVARIANT = 1 << 3,  /* column j of y depends on row j of W alone, not on n */
+    ASSAY_CLAIM_IEEE_SPECIALS = 1 << 4,    /* an inf or NaN reaches the outputs that it belongs to,
+                                              and no other */
+};
+unsigned assay_backend_claims(const struct assay_backend *b);
+
 struct assay_ctx_params {
     const struct assay_backend *backend; /* required */
     enum assay_isa isa;                  /* ignored by backends that have no choice */

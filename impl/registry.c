@@ -33,3 +33,5 @@ bool assay_backend_supports(const struct assay_backend *b, const struct assay_ty
 }
 
 bool assay_backend_uses_isa(const struct assay_backend *b) { return b->uses_isa; }
+
+unsigned assay_backend_claims(const struct assay_backend *b) { return b->claims; }

@@ -214,6 +214,9 @@ const struct assay_backend assay_backend_cpu = {
     .summary =
         "SIMD kernels straight from quantised blocks (AVX2, AVX-512/VNNI), run-time dispatch",
     .uses_isa = true,
+    /* Not batch-invariant: one or two rows of x take another kernel than many. */
+    .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT | ASSAY_CLAIM_SLICE_INVARIANT |
+              ASSAY_CLAIM_IEEE_SPECIALS,
     .supports = cpu_supports,
     .ctx_create = cpu_ctx_create,
     .ctx_free = cpu_ctx_free,

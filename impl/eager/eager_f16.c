@@ -78,6 +78,7 @@ static const char *kernel(const struct assay_ctx *ctx, const struct assay_type_t
 const struct assay_backend assay_backend_eager_f16 = {
     .name = "eager-f16",
     .summary = "dequantise to fp16 at load, convert tiles to fp32 for OpenBLAS",
+    .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT,
     .available = assay_blas_available,
     .supports = assay_plain_supports,
     .ctx_create = assay_plain_ctx_create,

@@ -91,6 +91,7 @@ static const char *kernel(const struct assay_ctx *ctx, const struct assay_type_t
 const struct assay_backend assay_backend_eager_f32 = {
     .name = "eager-f32",
     .summary = "dequantise to fp32 at load, multiply with OpenBLAS: the baseline",
+    .claims = ASSAY_CLAIM_REPEATABLE,
     .available = assay_blas_available,
     .supports = assay_plain_supports,
     .ctx_create = assay_plain_ctx_create,

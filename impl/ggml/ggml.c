@@ -436,6 +436,7 @@ const struct assay_backend assay_backend_ggml = {
     .name = "ggml",
     .summary = "llama.cpp's CPU libraries, loaded at run time (variant: repack)",
     .uses_isa = false,
+    .claims = ASSAY_CLAIM_REPEATABLE,
     .available = available,
     .supports = supports,
     .ctx_create = ctx_create,

@@ -49,6 +49,7 @@ static const char *kernel(const struct assay_ctx *ctx, const struct assay_type_t
 const struct assay_backend assay_backend_transient_f16 = {
     .name = "transient-f16",
     .summary = "dequantise to a transient fp16 buffer in every product",
+    .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT,
     .available = assay_blas_available,
     .supports = assay_plain_supports,
     .ctx_create = assay_plain_ctx_create,

@@ -74,6 +74,8 @@ static const char *kernel(const struct assay_ctx *ctx, const struct assay_type_t
 const struct assay_backend assay_backend_scalar = {
     .name = "scalar",
     .summary = "portable C straight from the blocks",
+    .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT | ASSAY_CLAIM_BATCH_INVARIANT |
+              ASSAY_CLAIM_SLICE_INVARIANT | ASSAY_CLAIM_IEEE_SPECIALS,
     .supports = assay_plain_supports,
     .ctx_create = assay_plain_ctx_create,
     .ctx_free = assay_plain_ctx_free,
