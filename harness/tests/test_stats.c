@@ -49,6 +49,18 @@ Test(stats, bootstrap_of_three_values_spans_them) {
     cr_assert_eq(i.high, 30);
 }
 
+/* The median of a resample of 1…9 is at most k if five or more of nine draws are: a binomial tail,
+ * 0.001 for k = 1, 0.03 for 2, 0.14 for 3. So the 10 % quantile is 3 and the 1 % quantile 2, both
+ * by more than ten standard deviations at 20000 resamples; the upper ends mirror them. */
+Test(stats, bootstrap_interval_has_the_exact_ends_of_a_small_sample) {
+    const double x[] = {4, 8, 1, 6, 9, 3, 7, 5, 2};
+    struct assay_interval wide = assay_bootstrap_median(x, 9, 0.98, 20000, 1),
+                          narrow = assay_bootstrap_median(x, 9, 0.80, 20000, 1);
+
+    cr_expect(wide.low == 2 && wide.high == 8, "[%g, %g]", wide.low, wide.high);
+    cr_expect(narrow.low == 3 && narrow.high == 7, "[%g, %g]", narrow.low, narrow.high);
+}
+
 Test(stats, bootstrap_repeats_with_its_seed_and_varies_without) {
     double x[40];
     struct assay_rng rng;
