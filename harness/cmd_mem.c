@@ -118,12 +118,19 @@ static bool warm_page_cache(const struct assay_gguf *g, uint64_t memory) {
 
 /* ---- The run ------------------------------------------------------------------------------- */
 
+/* A file name need not be UTF-8; JSON strings must be. */
+static json_t *path_json(const char *path) {
+    json_t *j = json_string(path);
+    return j ? j : json_string("(not UTF-8)");
+}
+
 static json_t *model_json(const struct request *rq, const struct assay_mem_params *p) {
-    return json_pack(
-        "{ss* ss* ss* sI sI sI sb}", "path", rq->path, "name", rq->shape ? rq->shape->name : NULL,
-        "file_type", rq->file_type ? rq->file_type->name : NULL, "layers", (json_int_t)p->layers,
-        "tensor_bytes", (json_int_t)assay_model_disk_bytes(p->gguf, p->layers), "file_bytes",
-        (json_int_t)assay_gguf_file_bytes(p->gguf), "synthetic", (int)(rq->shape != NULL));
+    return json_pack("{so ss* ss* sI sI sI sb}", "path", path_json(rq->path), "name",
+                     rq->shape ? rq->shape->name : NULL, "file_type",
+                     rq->file_type ? rq->file_type->name : NULL, "layers", (json_int_t)p->layers,
+                     "tensor_bytes", (json_int_t)assay_model_disk_bytes(p->gguf, p->layers),
+                     "file_bytes", (json_int_t)assay_gguf_file_bytes(p->gguf), "synthetic",
+                     (int)(rq->shape != NULL));
 }
 
 static bool write_record(const struct request *rq, const struct assay_args *args,
@@ -174,6 +181,7 @@ static int measure_all(struct request *rq, const struct assay_args *args,
         .repeat = (unsigned)rq->repeat,
         .memory = rq->memory ? rq->memory : assay_memory_available(),
     };
+    const char *json = assay_args_get(args, "json");
     bool warm = warm_page_cache(g, assay_memory_available());
 
     for (size_t i = 0; i < rq->n_modes; i++) {
@@ -182,8 +190,9 @@ static int measure_all(struct request *rq, const struct assay_args *args,
     }
     assay_progress_clear();
     assay_mem_compare(rows, rq->n_modes);
-    printf("%s%s\n", rq->path, warm ? " (in the page cache)" : "");
-    assay_mem_print(&p, rows, rq->n_modes);
+    FILE *out = json && strcmp(json, "-") == 0 ? stderr : stdout;
+    fprintf(out, "%s%s\n", rq->path, warm ? " (in the page cache)" : "");
+    assay_mem_print(out, &p, rows, rq->n_modes);
     int code = exit_code(rows, rq->n_modes);
     if (!write_record(rq, args, &p, rows, warm))
         code = ASSAY_EXIT_USAGE;
@@ -235,7 +244,8 @@ static const struct assay_option options[] = {
     {"memory", 0, "BYTES", NULL,
      "Memory that a mode may take; what the kernel says is available if not given."},
     {"seed", 0, "S", "1", "Seed of the synthetic weights."},
-    {"json", 0, "FILE", NULL, "Write the record to FILE; - is standard output."},
+    {"json", 0, "FILE", NULL,
+     "Write the record to FILE; - is standard output, and the table then goes to standard error."},
     {0},
 };
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "datasets/gguf.h"
 #include "impl/gemm_quant.h"
@@ -75,7 +76,8 @@ void assay_mem_compare(struct assay_mem_row *rows, size_t n);
 /* The bar for a quantised mode: peak <= 1.05 × on-disk tensor bytes + 16 MiB. */
 double assay_mem_bar(double disk);
 
-void assay_mem_print(const struct assay_mem_params *p, const struct assay_mem_row *rows, size_t n);
+void assay_mem_print(FILE *out, const struct assay_mem_params *p, const struct assay_mem_row *rows,
+                     size_t n);
 json_t *assay_mem_row_json(const struct assay_mem_row *row);
 
 #endif

@@ -25,7 +25,10 @@ static int reply(json_t *j) {
 }
 
 /* An error is an answer like any other: only a crash ends with another exit code. */
-static json_t *error_reply(const char *message) { return json_pack("{ss}", "error", message); }
+static json_t *error_reply(const char *message) {
+    json_t *text = json_string(message); /* fails on file names that are not UTF-8 */
+    return json_pack("{so}", "error", text ? text : json_string("(not UTF-8)"));
+}
 
 static json_t *memuse_json(const char *name, const struct assay_memuse *m) {
     return json_pack("{ss sI sI sI sI}", "phase", name, "resident_bytes", (json_int_t)m->resident,

@@ -21,7 +21,7 @@ static void add_figures(struct assay_table *t, enum assay_colour colour, const c
         snprintf(text[i + 1], sizeof text[0], "%.1f", mib[i] / 0x1p20);
     snprintf(text[5], sizeof text[0], "%.3f", f->peak / f->disk);
     snprintf(text[6], sizeof text[0], "%s", f->peak <= assay_mem_bar(f->disk) ? "yes" : "no");
-    snprintf(text[7], sizeof text[0], "%.2f", f->load_s);
+    snprintf(text[7], sizeof text[0], "%.3f", f->load_s);
     snprintf(text[8], sizeof text[0], "%.3f", f->pass_s);
     snprintf(text[9], sizeof text[0], "-");
     snprintf(text[10], sizeof text[0], "-");
@@ -55,42 +55,47 @@ static const char *outcome_word(enum assay_mem_outcome o) {
     return words[o];
 }
 
-static void print_notes(const struct assay_mem_row *rows, size_t n) {
+static void print_notes(FILE *out, const struct assay_mem_row *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct assay_mem_row *r = &rows[i];
         const char *name = assay_backend_name(r->backend);
         if (r->outcome == ASSAY_MEM_MEASURED && r->layers < r->layers_wanted)
-            printf("%s: only %u of %u layers fit this machine's memory. The extrapolated line adds "
-                   "the bytes of the\nlayers left out (known from the tensor table) and their time "
-                   "at the rate measured.\n",
-                   name, r->layers, r->layers_wanted);
+            fprintf(
+                out,
+                "%s: only %u of %u layers fit this machine's memory. The extrapolated line adds "
+                "the bytes of the\nlayers left out (known from the tensor table) and their time "
+                "at the rate measured.\n",
+                name, r->layers, r->layers_wanted);
         else if (r->outcome != ASSAY_MEM_MEASURED)
-            printf("%s%s: %s: %s%s\n",
-                   assay_colour_start(stdout,
-                                      r->outcome == ASSAY_MEM_SKIPPED ? ASSAY_YELLOW : ASSAY_RED),
-                   name, outcome_word(r->outcome), r->reason, assay_colour_end(stdout));
+            fprintf(
+                out, "%s%s: %s: %s%s\n",
+                assay_colour_start(out, r->outcome == ASSAY_MEM_SKIPPED ? ASSAY_YELLOW : ASSAY_RED),
+                name, outcome_word(r->outcome), r->reason, assay_colour_end(out));
     }
 }
 
-void assay_mem_print(const struct assay_mem_params *p, const struct assay_mem_row *rows, size_t n) {
+void assay_mem_print(FILE *out, const struct assay_mem_params *p, const struct assay_mem_row *rows,
+                     size_t n) {
     struct assay_table *t = assay_table_new(headings, CELLS);
 
     for (size_t i = 0; i < n; i++)
         add_row(t, &rows[i]);
-    assay_table_print(t, stdout);
-    print_notes(rows, n);
-    printf(
+    assay_table_print(t, out);
+    print_notes(out, rows, n);
+    fprintf(
+        out,
         "%u layers, %zu tokens, %d thread%s. Bar: peak at most 1.05 x on disk + 16 MiB. NMSE and "
         "max diff of the\nlogits against eager-f32: a sanity check, not a verdict.\n",
         p->layers, p->tokens, p->threads, p->threads == 1 ? "" : "s");
 }
 
 static json_t *figures_json(const struct assay_mem_figures *f) {
-    return json_pack("{sI sI sI sI sf sb sI sf sf}", "disk_bytes", (json_int_t)f->disk,
-                     "peak_bytes", (json_int_t)f->peak, "anon_bytes", (json_int_t)f->anon,
-                     "file_bytes", (json_int_t)f->file, "peak_over_disk", f->peak / f->disk,
-                     "within_bar", (int)(f->peak <= assay_mem_bar(f->disk)), "bar_bytes",
-                     (json_int_t)assay_mem_bar(f->disk), "load_s", f->load_s, "pass_s", f->pass_s);
+    return json_pack(
+        "{sI sI sI sI so sb sI so so}", "disk_bytes", (json_int_t)f->disk, "peak_bytes",
+        (json_int_t)f->peak, "anon_bytes", (json_int_t)f->anon, "file_bytes", (json_int_t)f->file,
+        "peak_over_disk", assay_json_real(f->peak / f->disk), "within_bar",
+        (int)(f->peak <= assay_mem_bar(f->disk)), "bar_bytes", (json_int_t)assay_mem_bar(f->disk),
+        "load_s", assay_json_real(f->load_s), "pass_s", assay_json_real(f->pass_s));
 }
 
 json_t *assay_mem_row_json(const struct assay_mem_row *r) {
