@@ -34,6 +34,14 @@ OS      := $(shell uname -s)
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
            -Wvla
 OPT     ?= -O2
+KERNEL_OPT ?= -O3
+ifneq ($(SAN),)
+# The checks that sanitizers add set off gcc's flow warnings and make -O3 kernels take minutes to
+# compile; the plain builds are the ones held to -Werror.
+OPT        := -O1
+KERNEL_OPT := -O1
+WARN       := -w
+endif
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-math-errno \
              $(OPENMP) $(SYSROOT_FLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -41,9 +49,9 @@ ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-m
 # Per-folder flags: the folder decides the ISA. ref/ is plain portable C without contraction.
 FLAGS_ref        := -ffp-contract=off -fno-openmp
 FLAGS_impl       := -ffp-contract=off
-FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 -O3 -ffp-contract=off
+FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
-                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 -O3 -ffp-contract=off
+                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) -ffp-contract=off
 
 OPENMP        := -fopenmp
 PKG_CONFIG    := pkg-config

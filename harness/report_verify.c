@@ -74,7 +74,7 @@ static void gather(struct grid *g, const json_t *results) {
         double elements = assay_report_num(result, "elements");
         struct cell *c = cell_of(g, result);
 
-        if (strcmp(verdict, "skip") == 0) {
+        if (strcmp(verdict, "skip") == 0 || strcmp(verdict, "not run") == 0) {
             c->skipped++;
             continue;
         }
