@@ -55,6 +55,20 @@ static const char *outcome_word(enum assay_mem_outcome o) {
     return words[o];
 }
 
+/* What the columns mean, if there are any. */
+static void print_legend(FILE *out, const struct assay_mem_params *p,
+                         const struct assay_mem_row *rows, size_t n) {
+    bool measured = false;
+    for (size_t i = 0; i < n; i++)
+        measured = measured || rows[i].outcome == ASSAY_MEM_MEASURED;
+    if (measured)
+        fprintf(out,
+                "%u layers, %zu tokens, %d thread%s. Bar: peak at most 1.05 x on disk + 16 MiB. "
+                "NMSE and max\ndiff of the logits against eager-f32: a sanity check, not a "
+                "verdict.\n",
+                p->layers, p->tokens, p->threads, p->threads == 1 ? "" : "s");
+}
+
 static void print_notes(FILE *out, const struct assay_mem_row *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct assay_mem_row *r = &rows[i];
@@ -82,11 +96,7 @@ void assay_mem_print(FILE *out, const struct assay_mem_params *p, const struct a
         add_row(t, &rows[i]);
     assay_table_print(t, out);
     print_notes(out, rows, n);
-    fprintf(
-        out,
-        "%u layers, %zu tokens, %d thread%s. Bar: peak at most 1.05 x on disk + 16 MiB. NMSE and "
-        "max diff of the\nlogits against eager-f32: a sanity check, not a verdict.\n",
-        p->layers, p->tokens, p->threads, p->threads == 1 ? "" : "s");
+    print_legend(out, p, rows, n);
 }
 
 static json_t *figures_json(const struct assay_mem_figures *f) {
