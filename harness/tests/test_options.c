@@ -184,12 +184,22 @@ Test(options, u64_refuses_what_is_no_number_in_range, .init = cr_redirect_stderr
                                       "0",
                                       "2048G",
                                       "99999999999999999999",
-                                      "18014398509481984k"};
+                                      "18014398509481985k" /* wraps to 1k */};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         unsigned long long v = 77;
         cr_assert_not(read_u64(bad[i], &v), "'%s'", bad[i]);
         cr_assert_eq(v, 77);
     }
+}
+
+Test(options, u64_refuses_what_does_not_fit_even_where_all_that_fits_is_allowed,
+     .init = cr_redirect_stderr) {
+    struct assay_args args;
+    int code;
+    unsigned long long v = 77;
+    cr_assert(parse(&args, &code, 3, "frob", "--seed", "18446744073709551616"));
+    cr_assert_not(assay_args_u64(&args, "seed", &v, 0, ~0ULL));
+    assay_args_free(&args);
 }
 
 Test(options, absent_number_stays_as_it_was) {

@@ -250,6 +250,30 @@ Test(verify, a_failure_prints_place_values_bound_and_command) {
     end(&s);
 }
 
+/* One case by its id. */
+static void run_id(struct session *s, enum fault fault, const struct assay_gguf *gguf,
+                   const char *id) {
+    char err[256] = "";
+    current_fault = fault;
+    s->backend = &faulty_backend;
+    s->params = (struct assay_verify_params){
+        .backends = &s->backend, .n_backends = 1, .gguf = gguf, .seed = 7, .timeout_s = 20};
+    cr_assert(assay_plan_make_one(&s->plan, &s->params, id, err, sizeof err), "%s", err);
+    run_plan(s);
+}
+
+Test(verify, a_failure_of_a_fused_product_names_the_part_and_its_row) {
+    struct session s;
+    char *text;
+    run_id(&s, FAULT_Q6K_HIGH_BITS, NULL,
+           "fused/q4_k+q6_k+q4_k/2x7x256/uniform/normal/faulty/-/t1");
+    cr_assert_eq(worst_field(&s, 0, "column"), 7 + FAULTY_ROW);
+    text = failure_text(&s, 0);
+    cr_assert(strstr(text, "column 12 (weight row 5 of Q6_K)") != NULL, "%s", text);
+    free(text);
+    end(&s);
+}
+
 Test(verify, the_id_of_a_failure_reproduces_it_exactly) {
     struct session first, again;
     char id[256], err[256] = "";
