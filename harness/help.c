@@ -97,19 +97,37 @@ void assay_print_command_help(FILE *f, const struct assay_command *cmd) {
     }
 }
 
+/* Writes the UTF-8 character at s as troff's \[uXXXX] and returns its length: an older troff reads
+ * Latin-1. The text is our own, so it is valid. */
+static size_t troff_wide(FILE *f, const char *s) {
+    unsigned char lead = (unsigned char)*s;
+    size_t len = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    unsigned code = lead & (0x7fu >> len);
+
+    for (size_t i = 1; i < len; i++)
+        code = code << 6 | ((unsigned char)s[i] & 0x3f);
+    fprintf(f, "\\[u%04X]", code);
+    return len;
+}
+
 /* Text for troff: a backslash is doubled, a hyphen is a minus (so that options can be copied), and
  * a leading dot or quote does not start a request. */
 static void troff_text(FILE *f, const char *s, size_t len) {
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len;) {
         bool line_start = i == 0 || s[i - 1] == '\n';
         if (line_start && (s[i] == '.' || s[i] == '\''))
             fputs("\\&", f);
+        if ((unsigned char)s[i] >= 0x80) {
+            i += troff_wide(f, s + i);
+            continue;
+        }
         if (s[i] == '\\')
             fputs("\\e", f);
         else if (s[i] == '-')
             fputs("\\-", f);
         else
             fputc(s[i], f);
+        i++;
     }
 }
 

@@ -32,7 +32,7 @@ struct assay_verify_params {
     const int *threads;     /* required */
     size_t n_threads;
     bool thin_threads; /* all of them with one weights generator a shape only, else the first */
-    bool quick; /* fewer shapes and generators */
+    bool quick;        /* fewer shapes and generators */
 
     uint64_t seed;
     int timeout_s; /* per case, beyond what the reference may take */
@@ -80,7 +80,7 @@ struct assay_verify_result {
     enum assay_verdict verdict;
     double ratio; /* worst |got - expected| / bound */
     size_t elements, unbounded;
-    json_t *detail; /* what the child reported (reports/RECORD.md); NULL for a pass that is not kept */
+    json_t *detail; /* what the child reported (reports/RECORD.md); NULL for a pass not kept */
 };
 
 struct assay_verify_observer {

@@ -1,4 +1,4 @@
-/* What verify tells: lines, tables, failures, the record. */
+/* What verify prints: lines, tables, failures. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -382,61 +382,10 @@ void assay_verify_print_summary(FILE *f, const struct assay_verify_report *r, si
     }
     print_skips(f, r, t.skipped);
     print_failures(f, r, max_failures, t.failed);
-    fprintf(f, "\n%s%zu cases: %zu passed, %zu failed, %zu skipped%s; %zu elements judged",
-            assay_colour_start(f, good ? ASSAY_GREEN : ASSAY_RED), t.cases, t.passed, t.failed,
-            t.skipped, assay_colour_end(f), t.elements - t.unbounded);
+    fprintf(f, "\n%s%zu case%s: %zu passed, %zu failed, %zu skipped%s; %zu elements judged",
+            assay_colour_start(f, good ? ASSAY_GREEN : ASSAY_RED), t.cases, t.cases == 1 ? "" : "s",
+            t.passed, t.failed, t.skipped, assay_colour_end(f), t.elements - t.unbounded);
     if (t.unbounded > 0)
         fprintf(f, ", %zu left out (fp32 or fp16 overflow is legitimate)", t.unbounded);
     fputc('\n', f);
-}
-
-/* ---- The record ---- */
-
-static json_t *case_record(const struct assay_verify_report *r, size_t i) {
-    static const char *const ops[] = {
-        [ASSAY_OP_GEMM] = "gemm", [ASSAY_OP_FUSED] = "fused", [ASSAY_OP_ROWS] = "rows"};
-    const struct assay_problem *p = problem_of(r, i);
-    const struct assay_runner *run = &r->plan->cases[i].runner;
-    json_t *types = json_array(), *detail, *j;
-    char id[ID_SIZE];
-
-    case_id(r, i, id, sizeof id);
-    for (size_t part = 0; part < p->n_parts; part++)
-        json_array_append_new(types, json_string(p->parts[part].type->name));
-    j = json_pack("{ss ss so sI sI sI ss ss ss si ss}", "id", id, "op", ops[p->op], "types", types,
-                  "m", (json_int_t)p->m, "n", (json_int_t)assay_problem_rows(p), "k",
-                  (json_int_t)p->k, "backend", assay_backend_name(run->backend), "variant",
-                  run->variant, "isa", run->isa != ASSAY_ISA_AUTO ? assay_isa_name(run->isa) : "-",
-                  "threads", run->threads, "verdict", assay_verdict_name(r->results[i].verdict));
-    detail = r->results[i].detail;
-    if (j != NULL && detail != NULL && json_object_update_missing(j, detail) != 0) {
-        json_decref(j);
-        return NULL;
-    }
-    return j;
-}
-
-static json_t *skip_record(const struct assay_verify_skip *s) {
-    return json_pack("{ss ss sI}", "what", s->what, "reason", s->reason, "count",
-                     (json_int_t)s->count);
-}
-
-bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {
-    struct assay_verify_totals t = assay_verify_count(r->plan, r->results);
-    json_t *results = json_array(), *skips = json_array();
-    bool ok = true;
-
-    for (size_t i = 0; i < r->plan->n_cases; i++)
-        ok = json_array_append_new(results, case_record(r, i)) == 0 && ok;
-    for (size_t i = 0; i < r->plan->n_skips; i++)
-        ok = json_array_append_new(skips, skip_record(&r->plan->skips[i])) == 0 && ok;
-    ok = json_object_set_new(record, "results", results) == 0 && ok;
-    ok = json_object_set_new(record, "skips", skips) == 0 && ok;
-    return json_object_set_new(record, "summary",
-                               json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)t.cases,
-                                         "passed", (json_int_t)t.passed, "failed",
-                                         (json_int_t)t.failed, "skipped", (json_int_t)t.skipped,
-                                         "elements", (json_int_t)t.elements, "unbounded",
-                                         (json_int_t)t.unbounded)) == 0 &&
-           ok;
 }

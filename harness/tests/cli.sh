@@ -163,7 +163,7 @@ check 'verify -v' 0 verify -b scalar -t q8_0 --shape 2x3x64 --weights uniform --
 out_has 'pass'
 out_has 'gemm/q8_0/2x3x64/uniform/normal/scalar/-/t1'
 check 'verify --case' 0 verify --case gemm/q8_0/2x3x64/uniform/normal/scalar/-/t1
-out_has '1 cases: 1 passed'
+out_has '1 case: 1 passed'
 check 'verify --list' 0 verify --list -b scalar -t q8_0 --shape 2x3x64 --weights uniform -j 1
 if [ "$(wc -l <out)" -eq 1 ]; then pass; else fail 'verify --list' "$(wc -l <out) cases, not 1"; fi
 check 'every listed id is a case' 0 verify --list -t q6_k --quick

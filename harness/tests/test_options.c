@@ -28,7 +28,7 @@ static const struct assay_command command = {
     .name = "frob",
     .synopsis = "[OPTIONS] [FILE]",
     .summary = "frobnicates",
-    .details = "First paragraph.\n\n  kept = as it stands",
+    .details = "First paragraph × two.\n\n  kept = as it stands",
     .examples = "# why\n$ assay frob -v",
     .options = options,
     .max_positional = 1,
@@ -133,7 +133,7 @@ Test(options, help_prints_and_ends_well, .init = cr_redirect_stdout) {
     fflush(stdout);
     cr_assert_stdout_eq_str("Usage: assay frob [OPTIONS] [FILE]\n\n"
                             "frobnicates\n\n"
-                            "First paragraph.\n\n"
+                            "First paragraph × two.\n\n"
                             "  kept = as it stands\n\n"
                             "Options:\n"
                             "  -j, --threads N         number of threads (default: 2)\n"
@@ -309,6 +309,7 @@ Test(options, man_page_has_every_option_with_copyable_hyphens) {
     char *text = man_text();
     cr_assert(strstr(text, "\\fB\\-\\-threads\\fR \\fIN\\fR") != NULL, "%s", text);
     cr_assert(strstr(text, ".SS \"assay frob") != NULL);
+    cr_assert(strstr(text, "paragraph \\[u00D7] two.") != NULL, "%s", text);
     cr_assert(strstr(text, "$ assay frob \\-v") != NULL);
     free(text);
 }
