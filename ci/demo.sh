@@ -4,8 +4,12 @@ set -eu
 assay=$1
 out=$2
 model=datasets/tinylm/tinylm-Q4_K_M.gguf
+big=llama-3.2-1b
+big_mib=1024 # what its file takes, rounded up
 mkdir -p "$out"
 rm -f "$out"/*.json
+: "${ASSAY_CACHE:=$out/cache}" # of the synthetic model
+export ASSAY_CACHE
 
 start=$(date +%s)
 step() { printf '\n== [%s/5, %s s] %s\n' "$1" "$(($(date +%s) - start))" "$2"; }
@@ -13,7 +17,11 @@ step() { printf '\n== [%s/5, %s s] %s\n' "$1" "$(($(date +%s) - start))" "$2"; }
 # A mismatch (exit 1) is a finding that the report must show; anything else that fails ends here.
 failed=0
 run() {
-    printf '$ assay %s\n' "$*"
+    printf '$ assay'
+    for word; do
+        case $word in *' '*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
+    printf '\n'
     code=0
     "$assay" "$@" || code=$?
     if [ $code -eq 1 ]; then failed=1; elif [ $code -ne 0 ]; then exit $code; fi
@@ -22,18 +30,25 @@ run() {
 step 1 "verify: every backend on a real model and on random blocks"
 run verify --gguf $model --quick --json "$out/verify.json"
 
-step 2 "bench: matrices of a real model, against OpenBLAS fp32"
-run bench --quick --json "$out/bench.json"
+step 2 "bench: a Llama-3-8B matrix, weights from memory, against OpenBLAS fp32 and ggml"
+cores=$(getconf _NPROCESSORS_ONLN)
+threads=1
+if [ "$cores" -gt 1 ]; then threads=1,$cores; fi
+run bench --type q4_k,q6_k --m 1,64 --threads $threads --cold --max-time 4 --json "$out/bench.json"
 
 step 3 "mem: the real model, one forward pass, a fresh process each"
 run mem $model --json "$out/mem.json"
 
-step 4 "mem: Llama-3.2-1B shapes in Q4_K_M"
-run mem --model llama-3.2-1b --type Q4_K_M --json "$out/mem-1b.json"
+step 4 "mem: a synthetic model of Llama-3.2-1B's shapes and Q4_K_M type mix"
+if [ "$(df -Pm "$out" | awk 'NR == 2 { print $4 }')" -ge $((2 * big_mib)) ]; then
+    run mem --model $big --type Q4_K_M -j "$cores" --json "$out/mem-$big.json"
+else
+    echo "SKIP: less than $((2 * big_mib)) MiB of disk free under $out"
+fi
 
 step 5 "report"
 run report --title "assay: a real GGUF model, verified and measured" -o "$out/report.html" \
-    "$out/verify.json" "$out/bench.json" "$out/mem.json" "$out/mem-1b.json"
+    "$out"/*.json
 
 printf '\nDone in %s s. Open this file in a browser:\n  %s\n' \
     "$(($(date +%s) - start))" "$(cd "$out" && pwd)/report.html"
