@@ -11,7 +11,7 @@ set terminal svg name NAME dynamic size 440, rows * 23 + 58 font "sans-serif,13"
 set border 2 lc rgb "#010101"
 set tmargin at screen 1 - 8.0 / (rows * 23 + 58)
 set bmargin at screen 48.0 / (rows * 23 + 58)
-set xrange [0:xmax * 1.24]
+set xrange [0:xmax * 1.36]
 set yrange [rows - 0.5:-0.5]
 set xtics scale 0 tc rgb "#010101" offset 0,0.4
 set ytics scale 0 tc rgb "#010101"
