@@ -77,7 +77,7 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
@@ -201,7 +201,7 @@ verify-full: all ## Verify every backend and ISA on every model in datasets/ and
 # ---- Installation ---------------------------------------------------------------------------------
 
 PUBLIC_HEADERS := ref/types.def ref/types.h ref/arith.h ref/gemm.h ref/act_quant.h ref/bounds.h \
-                  impl/gemm_quant.h impl/backend.h
+                  impl/gemm_quant.h impl/backend.h impl/plugin.h
 
 $(BUILD)/assay.1: $(BUILD)/assay
 	$(Q)$(RUN) $< help-man >$@

@@ -26,11 +26,14 @@ struct assay_backend {
     const char *name;
     const char *summary;
     bool uses_isa;
+    bool peer;       /* another project's code: judged where it is asked for by name */
     unsigned claims; /* enum assay_claim */
 
     /* NULL: always available. */
     bool (*available)(char *why, size_t n);
+    /* NULL: the types of the bit set `types` (bit i: GGUF type number i). */
     bool (*supports)(const struct assay_type_traits *t);
+    uint64_t types;
 
     /* Arguments are validated by the caller (context.c, store.c): non-NULL, shape consistent, type
      * supported, no overflow; in *p isa and threads are resolved and variant is not NULL. On
@@ -51,7 +54,7 @@ struct assay_backend {
      * store's rows and count are not 0. */
     enum assay_status (*gemm)(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                               size_t m, float *y, size_t ldy, struct assay_error *err);
-    /* Decodes rows ids[] into y[count × in]; ids are in range. */
+    /* Decodes rows ids[] into y[count × in]; ids are in range. NULL: the backend has no lookup. */
     enum assay_status (*rows)(struct assay_ctx *ctx, const struct assay_store *w,
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);
 };
@@ -59,6 +62,11 @@ struct assay_backend {
 /* The registered backends (registry.c). */
 extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay_backend_eager_f32,
     assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml;
+
+/* Adds a backend to the end of the list, for the rest of the program's life; *b is borrowed. False
+ * if its name is taken or ASSAY_MAX_BACKENDS are there already. */
+#define ASSAY_MAX_BACKENDS 16
+bool assay_backend_register(const struct assay_backend *b);
 
 /* ---- Parts that several backends share (plain.c) --------------------------------------------- */
 

@@ -68,7 +68,7 @@ enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assa
                           !ctx ? "context"
                           : !t ? "type"
                                : "out");
-    if (!ctx->backend->supports(t))
+    if (!assay_backend_supports(ctx->backend, t))
         return assay_fail(err, ASSAY_EUNSUPPORTED, "backend %s does not support %s",
                           ctx->backend->name, t->name);
     ctx->backend->arith(ctx, t, m, out);

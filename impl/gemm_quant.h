@@ -51,7 +51,7 @@ struct assay_store;
 struct assay_backend; /* the vtable: impl/backend.h */
 
 /* Registered backends, in order: "scalar", "cpu", "eager-f32", "eager-f16", "transient-f16",
- * "ggml". */
+ * "ggml", then those added at run time (plugins). */
 size_t assay_backend_count(void);
 const struct assay_backend *assay_backend_at(size_t i);
 const struct assay_backend *assay_backend_by_name(const char *name); /* NULL if unknown */
@@ -67,6 +67,12 @@ bool assay_backend_supports(const struct assay_backend *b, const struct assay_ty
 
 /* True if the backend's result or speed depends on the ISA choice (so verify enumerates them). */
 bool assay_backend_uses_isa(const struct assay_backend *b);
+
+/* True if the backend looks rows up; otherwise assay_linear_rows fails with ASSAY_EUNSUPPORTED. */
+bool assay_backend_has_rows(const struct assay_backend *b);
+
+/* True for the kernels of another project (ggml): a subject only where it is asked for by name. */
+bool assay_backend_is_peer(const struct assay_backend *b);
 
 /* Properties that a backend may claim beyond being right; verify enforces what is claimed. */
 enum assay_claim {

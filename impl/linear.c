@@ -207,6 +207,9 @@ enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_li
     enum assay_status status = check_ctx(ctx, lin, err);
     if (status || count == 0)
         return status;
+    if (!ctx->backend->rows)
+        return assay_fail(err, ASSAY_EUNSUPPORTED, "backend %s has no row lookup",
+                          ctx->backend->name);
     if (!ids || !y)
         return assay_fail(err, ASSAY_EINVAL, "row lookup: %s is NULL", !ids ? "ids" : "y");
     if (!assay_floats_fit(count, lin->in))

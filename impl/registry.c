@@ -2,19 +2,27 @@
 
 #include "backend.h"
 
-static const struct assay_backend *const backends[] = {
+static const struct assay_backend *backends[ASSAY_MAX_BACKENDS] = {
     &assay_backend_scalar,    &assay_backend_cpu,           &assay_backend_eager_f32,
     &assay_backend_eager_f16, &assay_backend_transient_f16, &assay_backend_ggml,
 };
+static size_t n_backends = 6; /* the rows above; registered ones follow */
 
-size_t assay_backend_count(void) { return sizeof backends / sizeof backends[0]; }
+bool assay_backend_register(const struct assay_backend *b) {
+    if (n_backends == ASSAY_MAX_BACKENDS || assay_backend_by_name(b->name) != NULL)
+        return false;
+    backends[n_backends++] = b;
+    return true;
+}
+
+size_t assay_backend_count(void) { return n_backends; }
 
 const struct assay_backend *assay_backend_at(size_t i) {
-    return i < assay_backend_count() ? backends[i] : NULL;
+    return i < n_backends ? backends[i] : NULL;
 }
 
 const struct assay_backend *assay_backend_by_name(const char *name) {
-    for (size_t i = 0; i < assay_backend_count(); i++)
+    for (size_t i = 0; i < n_backends; i++)
         if (strcmp(backends[i]->name, name) == 0)
             return backends[i];
     return NULL;
@@ -29,9 +37,15 @@ bool assay_backend_available(const struct assay_backend *b, char *why, size_t n)
 }
 
 bool assay_backend_supports(const struct assay_backend *b, const struct assay_type_traits *t) {
+    if (b->supports == NULL)
+        return (unsigned)t->type < 64 && (b->types >> t->type & 1) != 0;
     return b->supports(t);
 }
 
 bool assay_backend_uses_isa(const struct assay_backend *b) { return b->uses_isa; }
 
 unsigned assay_backend_claims(const struct assay_backend *b) { return b->claims; }
+
+bool assay_backend_has_rows(const struct assay_backend *b) { return b->rows != NULL; }
+
+bool assay_backend_is_peer(const struct assay_backend *b) { return b->peer; }

@@ -24,7 +24,7 @@ enum assay_status assay_store_create(struct assay_ctx *ctx, uint32_t type, const
     const struct assay_type_traits *t = assay_type_traits(type);
     if (!t)
         return assay_fail(err, ASSAY_EUNSUPPORTED, "unknown GGUF type number %u", (unsigned)type);
-    if (!ctx->backend->supports(t))
+    if (!assay_backend_supports(ctx->backend, t))
         return assay_fail(err, ASSAY_EUNSUPPORTED, "backend %s does not support %s",
                           ctx->backend->name, t->name);
 

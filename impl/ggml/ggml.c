@@ -435,7 +435,7 @@ static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w
 const struct assay_backend assay_backend_ggml = {
     .name = "ggml",
     .summary = "llama.cpp's CPU libraries, loaded at run time (variant: repack)",
-    .uses_isa = false,
+    .peer = true,
     .claims = ASSAY_CLAIM_REPEATABLE,
     .available = available,
     .supports = supports,
