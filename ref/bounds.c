@@ -42,17 +42,27 @@
 #include <float.h>
 #include <math.h>
 
-double assay_bound(const struct assay_arith *a, const struct assay_type_traits *t, size_t k,
-                   const struct assay_ref_elem *e) {
-    const double u = 0x1p-24;
+static double leaf_count(const struct assay_arith *a, const struct assay_type_traits *t, size_t k) {
+    bool splits = t->min_terms && a->weight == ASSAY_WEIGHT_F32;
+    return ceil((double)k / a->exact_run) * (splits ? 2 : 1);
+}
+
+double assay_path_roundings(const struct assay_arith *a, const struct assay_type_traits *t,
+                            size_t k) {
     const double lane_depth = a->exact_run > 1 ? 4 : 0;
     const double leaf_roundings = 4;
     const double decode_roundings = 1;
+
+    return leaf_count(a, t, k) - 1 + lane_depth + leaf_roundings + decode_roundings;
+}
+
+double assay_bound(const struct assay_arith *a, const struct assay_type_traits *t, size_t k,
+                   const struct assay_ref_elem *e) {
+    const double u = 0x1p-24;
     const double reference_slack = 1;
 
-    bool splits = t->min_terms && a->weight == ASSAY_WEIGHT_F32;
-    double leaves = ceil((double)k / a->exact_run) * (splits ? 2 : 1);
-    double n = leaves - 1 + lane_depth + leaf_roundings + decode_roundings + reference_slack;
+    double leaves = leaf_count(a, t, k);
+    double n = assay_path_roundings(a, t, k) + reference_slack;
     if (k == 0)
         return 0.0;
     if (n >= 0x1p22)

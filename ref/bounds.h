@@ -7,6 +7,11 @@
 
 #include "gemm.h"
 
+/* Roundings that a product w_k·x̂_k passes through at most on its way into the output, in whatever
+ * order a kernel of class `a` sums k of them. */
+double assay_path_roundings(const struct assay_arith *a, const struct assay_type_traits *t,
+                            size_t k);
+
 /* Largest |got - e->yq| that a correct kernel of class `a` can show at inner dimension k.
  * Derivation in bounds.c. The result is +inf where fp32 overflow is legitimate, and for k beyond
  * some four million, where no useful bound exists. */

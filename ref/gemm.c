@@ -76,17 +76,24 @@ static double dot_f64(const float *w, const double *x, size_t k) {
     return dot2_result(&d);
 }
 
-/* Σ mag·|x|. */
-static double dot_magnitude(const double *mag, const double *x, size_t k) {
-    double sum[LANES] = {0};
+/* mag = Σ mag·|x| and sq = Σ (mag·x)². */
+static void dot_magnitude(const double *mag, const double *x, size_t k, struct assay_ref_elem *e) {
+    double sum[LANES] = {0}, sq[LANES] = {0};
     size_t i = 0;
 
     for (; i + LANES <= k; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            sum[lane] += mag[i + lane] * fabs(x[i + lane]);
-    for (; i < k; i++)
-        sum[0] += mag[i] * fabs(x[i]);
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+        for (size_t lane = 0; lane < LANES; lane++) {
+            double term = mag[i + lane] * fabs(x[i + lane]);
+            sum[lane] += term;
+            sq[lane] += term * term;
+        }
+    for (; i < k; i++) {
+        double term = mag[i] * fabs(x[i]);
+        sum[0] += term;
+        sq[0] += term * term;
+    }
+    e->mag = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    e->sq = (sq[0] + sq[1]) + (sq[2] + sq[3]);
 }
 
 /* A row of W in the forms that the sums need. */
@@ -146,7 +153,7 @@ static void multiply(const struct assay_type_traits *t, const struct assay_arith
         e->yq = dot_f64(r->rounded, xq, k);
     else if (r->rounded != r->w)
         e->yq = dot_f32(r->rounded, x + i * k, k);
-    e->mag = dot_magnitude(r->mag, xq, k);
+    dot_magnitude(r->mag, xq, k, e);
     e->xabs = acts->xabs[i];
     if (acts->excess)
         for (size_t block = 0; block < acts->blocks; block++) {
@@ -154,6 +161,7 @@ static void multiply(const struct assay_type_traits *t, const struct assay_arith
                 (double)r->b[block * t->block_len] * acts->excess[i * acts->blocks + block];
             e->yq += correction;
             e->mag += fabs(correction);
+            e->sq += correction * correction;
         }
 }
 

@@ -14,6 +14,8 @@ struct assay_ref_elem {
     double yq; /* Σ w_k·x̂_k with the weights, too, as the arithmetic class rounds them */
     double mag; /* Σ (|a_k|+|b_k|)·|x̂_k|, what rounding scales with; Σ |w_k|·|x̂_k| where the class
                    rounds w as a whole (ASSAY_WEIGHT_F16) */
+    double sq;   /* Σ ((|a_k|+|b_k|)·x̂_k)², likewise: what rounding scales with where signs are random
+                    (ref/rounding_model.h) */
     double xabs; /* Σ |x̂_k|: tells whether intermediate results can overflow */
 };
 
@@ -21,8 +23,8 @@ struct assay_ref_elem {
  * row_stride) and x of m rows (k floats each, contiguous). k is a multiple of t->block_len.
  *
  * The error of y and yq is below 2 ulp of fp64 plus k²·2^-104 of the magnitude sum (Dot2: Ogita,
- * Rump, Oishi, "Accurate Sum and Dot Product", SIAM J. Sci. Comput. 26(6), 2005). mag and xabs,
- * sums of positive terms, are plain sums in fp64: relative error below (k+3)·2^-53.
+ * Rump, Oishi, "Accurate Sum and Dot Product", SIAM J. Sci. Comput. 26(6), 2005). mag, sq and
+ * xabs, sums of positive terms, are plain sums in fp64: relative error below (k+3)·2^-53.
  * Non-finite inputs give the IEEE result of plain summation.
  *
  * In class ASSAY_ACT_Q8_F16 the additive term of a type whose block is one activation block (Q4_1,

@@ -368,7 +368,7 @@ Test(bounds, a_lost_product_is_found_in_integer_classes) {
  */
 
 Test(bounds, non_finite_references_want_non_finite_results) {
-    struct assay_ref_elem e = {NAN, INFINITY, INFINITY, 1};
+    struct assay_ref_elem e = {.y = NAN, .yq = INFINITY, .mag = INFINITY, .xabs = 1};
     double excess;
 
     cr_expect(assay_within_bound(&e, INFINITY, NAN, &excess) && excess == 0);
@@ -377,7 +377,7 @@ Test(bounds, non_finite_references_want_non_finite_results) {
 }
 
 Test(bounds, nan_and_infinity_fail_a_finite_reference) {
-    struct assay_ref_elem e = {1, 1, 2, 2};
+    struct assay_ref_elem e = {.y = 1, .yq = 1, .mag = 2, .xabs = 2};
     double excess;
 
     cr_expect(!assay_within_bound(&e, 0.25, NAN, &excess) && isinf(excess));
@@ -391,7 +391,7 @@ Test(bounds, nan_and_infinity_fail_a_finite_reference) {
 
 Test(bounds, overflow_and_huge_k_have_no_bound) {
     const struct assay_type_traits *q8_0 = assay_type_traits(ASSAY_TYPE_Q8_0);
-    struct assay_ref_elem e = {1, 1, FLT_MAX, 1};
+    struct assay_ref_elem e = {.y = 1, .yq = 1, .mag = FLT_MAX, .xabs = 1};
 
     cr_expect(isinf(assay_bound(&fp32_class, q8_0, 32, &e)), "partial sums beyond fp32");
     e.mag = 1;

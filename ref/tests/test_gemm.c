@@ -230,7 +230,7 @@ Test(gemm, q4_1_takes_the_rounded_block_sum) {
 }
 
 Test(gemm, empty_products_are_written_or_left_out) {
-    struct assay_ref_elem e = {1, 1, 1, 1};
+    struct assay_ref_elem e = {.y = 1, .yq = 1, .mag = 1, .xabs = 1};
     const struct assay_type_traits *f32 = assay_type_traits(ASSAY_TYPE_F32);
     float w[4] = {1, 2, 3, 4};
 
