@@ -68,6 +68,17 @@ static void unpack_q4_0(const struct panel *p, const uint8_t *const row[PANEL_RO
     }
 }
 
+static void unpack_q4_1(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                        size_t columns) {
+    for (size_t b = 0; b < columns / 32; b++) {
+        size_t base = b * sizeof(struct assay_block_q4_1), c = at + 32 * b;
+        legacy_scale(p, row, base, c);
+        _mm512_store_ps(p->float_mins + c / 32 * PANEL_ROWS,
+                        panel_halves(row, base + offsetof(struct assay_block_q4_1, m)));
+        unpack_nibbles(p, row, base + offsetof(struct assay_block_q4_1, qs), c, false, NULL);
+    }
+}
+
 static void unpack_iq4_nl(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
                           size_t columns) {
     for (size_t b = 0; b < columns / 32; b++) {
@@ -78,26 +89,43 @@ static void unpack_iq4_nl(const struct panel *p, const uint8_t *const row[PANEL_
     }
 }
 
+/* The fifth bits of 32 codes from the dword at `offset`, at bit 4 of each code. */
+ASSAY_INLINE void high_bits(const uint8_t *const row[PANEL_ROWS], size_t offset, __m512i high[8]) {
+    uint32_t qh[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++)
+        memcpy(&qh[r], row[r] + offset, sizeof qh[r]);
+    __m512i bits = _mm512_loadu_si512(qh);
+    for (int j = 0; j < 8; j++) {
+        /* Bit 4j + i goes to bit 4 of byte i: the multiplication copies the four bits to distances
+         * of seven, so that bit i comes to rest at bit 8i. */
+        __m512i four = _mm512_and_si512(_mm512_srlv_epi32(bits, _mm512_set1_epi32(4 * j)),
+                                        _mm512_set1_epi32(0xf));
+        __m512i spread = _mm512_mullo_epi32(four, _mm512_set1_epi32(0x00204081));
+        high[j] = _mm512_slli_epi32(_mm512_and_si512(spread, _mm512_set1_epi32(0x01010101)), 4);
+    }
+}
+
 static void unpack_q5_0(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
                         size_t columns) {
     for (size_t b = 0; b < columns / 32; b++) {
-        size_t base = b * sizeof(struct assay_block_q5_0);
+        size_t base = b * sizeof(struct assay_block_q5_0), c = at + 32 * b;
         __m512i high[8];
-        uint32_t qh[PANEL_ROWS];
-        for (int r = 0; r < PANEL_ROWS; r++)
-            memcpy(&qh[r], row[r] + base + offsetof(struct assay_block_q5_0, qh), sizeof qh[r]);
-        __m512i bits = _mm512_loadu_si512(qh);
-        for (int j = 0; j < 8; j++) {
-            /* Bit 4j + i goes to bit 4 of byte i: a mask expands four bits of each lane to bytes.
-             */
-            __m512i four = _mm512_and_si512(_mm512_srlv_epi32(bits, _mm512_set1_epi32(4 * j)),
-                                            _mm512_set1_epi32(0xf));
-            __m512i spread = _mm512_mullo_epi32(four, _mm512_set1_epi32(0x00204081));
-            high[j] = _mm512_slli_epi32(_mm512_and_si512(spread, _mm512_set1_epi32(0x01010101)), 4);
-        }
-        legacy_scale(p, row, base, at + 32 * b);
-        unpack_nibbles(p, row, base + offsetof(struct assay_block_q5_0, qs), at + 32 * b, false,
-                       high);
+        legacy_scale(p, row, base, c);
+        high_bits(row, base + offsetof(struct assay_block_q5_0, qh), high);
+        unpack_nibbles(p, row, base + offsetof(struct assay_block_q5_0, qs), c, false, high);
+    }
+}
+
+static void unpack_q5_1(const struct panel *p, const uint8_t *const row[PANEL_ROWS], size_t at,
+                        size_t columns) {
+    for (size_t b = 0; b < columns / 32; b++) {
+        size_t base = b * sizeof(struct assay_block_q5_1), c = at + 32 * b;
+        __m512i high[8];
+        legacy_scale(p, row, base, c);
+        _mm512_store_ps(p->float_mins + c / 32 * PANEL_ROWS,
+                        panel_halves(row, base + offsetof(struct assay_block_q5_1, m)));
+        high_bits(row, base + offsetof(struct assay_block_q5_1, qh), high);
+        unpack_nibbles(p, row, base + offsetof(struct assay_block_q5_1, qs), c, false, high);
     }
 }
 
@@ -126,6 +154,8 @@ static void unpack_iq4_xs(const struct panel *p, const uint8_t *const row[PANEL_
     }
 }
 
+static const struct panel_form form_min = {
+    .block_len = 32, .group = 32, .act_block = 32, .float_mins = true};
 static const struct panel_form form_q8_0 = {
     .block_len = 32, .group = 32, .act_block = 32, .offset = 128};
 static const struct panel_form form_q4_0 = {
@@ -141,6 +171,14 @@ void gemm_q8_0_q8_32__avx512_panel(const struct assay_cpu_args *a) {
 
 void gemm_q4_0_q8_32__avx512_panel(const struct assay_cpu_args *a) {
     panel_gemm(form_q4_0, unpack_q4_0, sizeof(struct assay_block_q4_0), a);
+}
+
+void gemm_q4_1_q8_32__avx512_panel(const struct assay_cpu_args *a) {
+    panel_gemm(form_min, unpack_q4_1, sizeof(struct assay_block_q4_1), a);
+}
+
+void gemm_q5_1_q8_32__avx512_panel(const struct assay_cpu_args *a) {
+    panel_gemm(form_min, unpack_q5_1, sizeof(struct assay_block_q5_1), a);
 }
 
 void gemm_q5_0_q8_32__avx512_panel(const struct assay_cpu_args *a) {

@@ -31,21 +31,23 @@ struct panel_form {
     size_t group;     /* columns per weight scale: 16 or 32 */
     size_t act_block; /* columns per activation scale: 32 or 256 */
     int offset;       /* code - offset = signed weight code */
-    bool mins;        /* super-blocks with an integer min per 32 columns */
+    bool mins;        /* super-blocks with an integer min per group */
+    bool float_mins;  /* blocks with an fp32 min per group, added: w = scale·code + min */
 };
 
 /* One panel; every vector is 16 lanes = 16 rows. */
 struct panel {
-    uint8_t *codes;   /* [k/4][16][4] */
-    float *scale;     /* [k/group][16] */
-    int32_t *mins;    /* [k/64][16]: the int16 mins of two groups of 32 columns */
-    float *min_scale; /* [k/256][16] */
+    uint8_t *codes;    /* [k/4][16][4] */
+    float *scale;      /* [k/group][16] */
+    int32_t *mins;     /* [k/(2·group)][16]: the int16 mins of two groups */
+    float *float_mins; /* [k/group][16], in the place of mins */
+    float *min_scale;  /* [k/256][16] */
 };
 
 enum {
     PANEL_CODES = PANEL_K * PANEL_ROWS,
     PANEL_SCALES = PANEL_K / 16 * PANEL_ROWS * 4,
-    PANEL_MINS = PANEL_K / 64 * PANEL_ROWS * 4,
+    PANEL_MINS = PANEL_K / 32 * PANEL_ROWS * 4,
     PANEL_BYTES = PANEL_CODES + PANEL_SCALES + PANEL_MINS + PANEL_K / 256 * PANEL_ROWS * 4,
 };
 
@@ -60,6 +62,7 @@ ASSAY_INLINE struct panel panel_at(void *scratch, size_t index) {
         .codes = (uint8_t *)c,
         .scale = (float *)(void *)(c + PANEL_CODES),
         .mins = (int32_t *)(void *)(c + PANEL_CODES + PANEL_SCALES),
+        .float_mins = (float *)(void *)(c + PANEL_CODES + PANEL_SCALES),
         .min_scale = (float *)(void *)(c + PANEL_CODES + PANEL_SCALES + PANEL_MINS),
     };
 }
@@ -105,6 +108,17 @@ ASSAY_INLINE void panel_store(const struct panel *p, size_t at, __m512i codes) {
     _mm512_store_si512(p->codes + at * PANEL_ROWS, codes);
 }
 
+/* 16 dwords of each row: out[j] lane r = dword j of row r. */
+ASSAY_INLINE void panel_transpose16(const __m512i in[PANEL_ROWS], __m512i out[16]) {
+    __m256i lo[PANEL_ROWS], hi[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        lo[r] = _mm512_castsi512_si256(in[r]);
+        hi[r] = _mm512_extracti64x4_epi64(in[r], 1);
+    }
+    panel_transpose(lo, out);
+    panel_transpose(hi, out + 8);
+}
+
 /* The binary16 at byte `offset` of each row, as fp32. */
 ASSAY_INLINE __m512 panel_halves(const uint8_t *const row[PANEL_ROWS], size_t offset) {
     uint16_t h[PANEL_ROWS];
@@ -113,8 +127,8 @@ ASSAY_INLINE __m512 panel_halves(const uint8_t *const row[PANEL_ROWS], size_t of
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
 }
 
-/* Per row of x, what the sums of a group start from: -offset·Σq as int32, or with mins Σq of each
- * 32 columns as int16. */
+/* Per row of x and group: -offset·Σq as int32, from which the integer sums start; with mins Σq as
+ * int16; with fp32 mins d·Σq as fp32. */
 ASSAY_INLINE void panel_side(struct panel_form f, const struct assay_act *act, void *side) {
     size_t groups = act->k / f.group;
     for (size_t i = 0; i < act->m; i++) {
@@ -123,6 +137,9 @@ ASSAY_INLINE void panel_side(struct panel_form f, const struct assay_act *act, v
             int s = f.group == 16 ? sums[g] : sums[2 * g] + sums[2 * g + 1];
             if (f.offset)
                 ((int32_t *)side)[i * groups + g] = -f.offset * s;
+            else if (f.float_mins)
+                ((float *)side)[i * groups + g] =
+                    (float)s * act->d[i * act->d_stride + g * f.group / f.act_block];
             else
                 ((int16_t *)side)[i * groups + g] = (int16_t)s;
         }
@@ -140,7 +157,8 @@ ASSAY_INLINE void panel_multiply(struct panel_form f, const struct panel *p, con
     const float *d = act->d + i0 * act->d_stride + k0 / f.act_block;
     const int32_t *init = (const int32_t *)side + i0 * groups + k0 / f.group;
     const int16_t *sums = (const int16_t *)side + i0 * groups + k0 / f.group;
-    __m512 total[PANEL_MR][2]; /* in memory: used once per activation scale */
+    const float *fsums = (const float *)side + i0 * groups + k0 / f.group;
+    __m512 total[PANEL_MR][2];
     for (int r = 0; r < mr; r++)
         for (int v = 0; v < nv; v++)
             total[r][v] = _mm512_setzero_ps();
@@ -173,22 +191,39 @@ ASSAY_INLINE void panel_multiply(struct panel_form f, const struct panel *p, con
             }
             for (int v = 0; v < nv; v++) {
                 __m512 scale = _mm512_load_ps(p[v].scale + g * PANEL_ROWS);
-                for (int r = 0; r < mr; r++)
-                    part[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][v]), scale, part[r][v]);
+                __m512 min =
+                    f.float_mins ? _mm512_load_ps(p[v].float_mins + g * PANEL_ROWS) : scale;
+                for (int r = 0; r < mr; r++) {
+                    __m512 dot = _mm512_cvtepi32_ps(acc[r][v]);
+                    if (f.act_block == 256) {
+                        part[r][v] = _mm512_fmadd_ps(dot, scale, part[r][v]);
+                        continue;
+                    }
+                    /* The scales meet first: dot times a scale with the range of fp32 might
+                     * overflow where the result does not. */
+                    __m512 both =
+                        _mm512_mul_ps(scale, _mm512_set1_ps(d[(size_t)r * act->d_stride + b]));
+                    total[r][v] = _mm512_fmadd_ps(dot, both, total[r][v]);
+                    if (f.float_mins)
+                        total[r][v] = _mm512_fmadd_ps(
+                            min, _mm512_set1_ps(fsums[(size_t)r * groups + g]), total[r][v]);
+                }
             }
         }
+        if (f.act_block != 256)
+            continue;
         if (f.mins)
             for (int v = 0; v < nv; v++) {
                 __m512 scale = _mm512_load_ps(p[v].min_scale + b * PANEL_ROWS);
-                __m512i mins[4];
-                for (int j = 0; j < 4; j++)
-                    mins[j] = _mm512_load_si512(p[v].mins + (4 * b + (size_t)j) * PANEL_ROWS);
+                const size_t pairs = f.act_block / f.group / 2;
+                __m512i mins[8];
+                for (size_t j = 0; j < pairs; j++)
+                    mins[j] = _mm512_load_si512(p[v].mins + (pairs * b + j) * PANEL_ROWS);
                 for (int r = 0; r < mr; r++) {
                     __m512i acc = _mm512_setzero_si512();
-                    for (int j = 0; j < 4; j++) {
+                    for (size_t j = 0; j < pairs; j++) {
                         int32_t pair;
-                        memcpy(&pair, sums + (size_t)r * groups + 8 * b + 2 * (size_t)j,
-                               sizeof pair);
+                        memcpy(&pair, sums + (size_t)r * groups + 2 * (pairs * b + j), sizeof pair);
                         acc = _mm512_dpwssd_epi32(acc, mins[j], _mm512_set1_epi32(pair));
                     }
                     part[r][v] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(acc), scale, part[r][v]);
@@ -232,7 +267,7 @@ ASSAY_INLINE void panel_gemm(struct panel_form f, panel_unpack_fn unpack, size_t
                              const struct assay_cpu_args *a) {
     const struct panel p[2] = {panel_at(a->scratch, 0), panel_at(a->scratch, 1)};
     void *side = (char *)a->scratch + 2 * PANEL_BYTES;
-    if (f.offset || f.mins)
+    if (f.offset || f.mins || f.float_mins)
         panel_side(f, a->act, side);
     for (size_t n0 = 0; n0 < a->n; n0 += 2 * PANEL_ROWS) {
         size_t rows = a->n - n0 < 2 * PANEL_ROWS ? a->n - n0 : 2 * PANEL_ROWS;

@@ -1,0 +1,372 @@
+/* GEMV and panels of the types with row unpackers: codebook (IQ1…IQ3), ternary, one- and two-bit
+ * and fp4 types. */
+#include <math.h>
+
+#include "gemv.h"
+#include "impl/blocks.h"
+#include "impl/half.h"
+#include "impl/iq_tables.h"
+#include "kernels.h"
+#include "panel.h"
+#include "rows.h"
+
+/* ---- Row unpackers ---- */
+
+/* Eight codes, negated where a bit of `signs` is set. */
+ASSAY_INLINE void put8(int8_t *out, uint64_t codes, uint8_t signs) {
+    __m128i v = _mm_cvtsi64_si128((long long)codes);
+    v = _mm_mask_sub_epi8(v, signs, _mm_setzero_si128(), v);
+    _mm_storel_epi64((__m128i *)(void *)out, v);
+}
+
+ASSAY_INLINE uint64_t eight(const int8_t *g) {
+    uint64_t v;
+    memcpy(&v, g, sizeof v);
+    return v;
+}
+
+ASSAY_INLINE uint64_t four_four(const int8_t *lo, const int8_t *hi) {
+    uint32_t a, b;
+    memcpy(&a, lo, sizeof a);
+    memcpy(&b, hi, sizeof b);
+    return a | (uint64_t)b << 32;
+}
+
+/* 8·(g ± 1/8) as integers: the shift of IQ1 goes into the code, 1/8 into the scale. */
+ASSAY_INLINE void put_shifted(int8_t *out, const int8_t *g, bool minus) {
+    __m128i v = _mm_cvtsi64_si128((long long)eight(g));
+    v = _mm_add_epi8(v, v);
+    v = _mm_add_epi8(v, v);
+    v = _mm_add_epi8(_mm_add_epi8(v, v), _mm_set1_epi8(minus ? -1 : 1));
+    _mm_storel_epi64((__m128i *)(void *)out, v);
+}
+
+static void row_iq1_s(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq1_s *b = (const void *)block;
+    float d = assay_f16_to_f32(b->d) * 0.125f;
+    for (int i = 0; i < 8; i++) {
+        unsigned qh = b->qh[i];
+        out->scale[2 * i] = out->scale[2 * i + 1] = d * (float)(2 * (qh >> 12 & 7) + 1);
+        for (int l = 0; l < 4; l++)
+            put_shifted(out->code + 32 * i + 8 * l,
+                        tab->iq1[b->qs[4 * i + l] | (qh >> 3 * l & 7) << 8], qh >> 15);
+    }
+}
+
+static void row_iq1_m(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq1_m *b = (const void *)block;
+    unsigned bits = b->scales[0] >> 12 | (b->scales[1] >> 12) << 4 | (b->scales[2] >> 12) << 8 |
+                    (unsigned)(b->scales[3] >> 12) << 12;
+    float d = assay_f16_to_f32((uint16_t)bits) * 0.125f;
+    for (int i = 0; i < 16; i++) {
+        unsigned qh = b->qh[i];
+        out->scale[i] = d * (float)(2 * (b->scales[i / 4] >> 3 * (i % 4) & 7) + 1);
+        for (int l = 0; l < 2; l++, qh >>= 4)
+            put_shifted(out->code + 16 * i + 8 * l, tab->iq1[b->qs[2 * i + l] | (qh & 7) << 8],
+                        qh & 8);
+    }
+}
+
+static void row_iq2_xxs(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq2_xxs *b = (const void *)block;
+    float d = assay_f16_to_f32(b->d) * 0.25f;
+    for (int i = 0; i < 8; i++) {
+        uint32_t word = b->group[i].signs_scale;
+        out->scale[2 * i] = out->scale[2 * i + 1] = d * (0.5f + (float)(word >> 28));
+        for (int l = 0; l < 4; l++)
+            put8(out->code + 32 * i + 8 * l, eight(tab->iq2_xxs[b->group[i].grid[l]]),
+                 tab->signs[word >> 7 * l & 127]);
+    }
+}
+
+/* The scales of IQ2_XS and IQ2_S: a nibble for each 16 weights. */
+ASSAY_INLINE void iq2_scales(const uint8_t scales[8], float d, float out[16]) {
+    for (int i = 0; i < 8; i++) {
+        out[2 * i] = d * (0.5f + (float)(scales[i] & 15)) * 0.25f;
+        out[2 * i + 1] = d * (0.5f + (float)(scales[i] >> 4)) * 0.25f;
+    }
+}
+
+static void row_iq2_xs(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq2_xs *b = (const void *)block;
+    iq2_scales(b->scales, assay_f16_to_f32(b->d), out->scale);
+    for (int i = 0; i < 32; i++) {
+        unsigned q = b->qs[i];
+        put8(out->code + 8 * i, eight(tab->iq2_xs[q & 511]), tab->signs[q >> 9]);
+    }
+}
+
+static void row_iq2_s(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq2_s *b = (const void *)block;
+    iq2_scales(b->scales, assay_f16_to_f32(b->d), out->scale);
+    for (int i = 0; i < 32; i++) {
+        unsigned high = b->qh[i / 4] >> 2 * (i % 4) & 3;
+        put8(out->code + 8 * i, eight(tab->iq2_s[b->qs[i] | high << 8]), b->signs[i]);
+    }
+}
+
+static void row_iq3_xxs(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq3_xxs *b = (const void *)block;
+    float d = assay_f16_to_f32(b->d) * 0.5f;
+    for (int i = 0; i < 8; i++) {
+        uint32_t word = b->signs_scale[i];
+        const uint8_t *qs = b->qs + 8 * i;
+        out->scale[2 * i] = out->scale[2 * i + 1] = d * (0.5f + (float)(word >> 28));
+        for (int l = 0; l < 4; l++)
+            put8(out->code + 32 * i + 8 * l,
+                 four_four(tab->iq3_xxs[qs[2 * l]], tab->iq3_xxs[qs[2 * l + 1]]),
+                 tab->signs[word >> 7 * l & 127]);
+    }
+}
+
+static void row_iq3_s(const uint8_t *block, size_t columns, struct row_codes *out) {
+    (void)columns;
+    const struct assay_iq_tables *tab = assay_iq_tables();
+    const struct assay_block_iq3_s *b = (const void *)block;
+    float d = assay_f16_to_f32(b->d);
+    for (int i = 0; i < 32; i++) {
+        unsigned high = b->qh[i / 4] >> 2 * (i % 4) & 3;
+        put8(out->code + 8 * i,
+             four_four(tab->iq3_s[b->qs[2 * i] | (high & 1) << 8],
+                       tab->iq3_s[b->qs[2 * i + 1] | (high >> 1) << 8]),
+             b->signs[i]);
+        if (i % 2 == 0)
+            out->scale[i / 2] = d * (float)(1 + 2 * (b->scales[i / 8] >> 4 * (i / 4 % 2) & 15));
+    }
+}
+
+/* One scale for every column from `first` on. */
+ASSAY_INLINE void fill_scale(struct row_codes *out, size_t first, size_t columns, float d) {
+    for (size_t g = first / 16; g < (first + columns) / 16; g++)
+        out->scale[g] = d;
+}
+
+static void row_tq2_0(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_tq2_0 *b = (const void *)block;
+    for (int h = 0; h < 2; h++)
+        for (int j = 0; j < 4; j++)
+            for (int i = 0; i < 32; i++)
+                out->code[128 * h + 32 * j + i] = (int8_t)((b->qs[32 * h + i] >> 2 * j & 3) - 1);
+    fill_scale(out, 0, columns, assay_f16_to_f32(b->d));
+}
+
+/* Digit n of `count` base-3 fractions (ref/dequant_ternary.c), minus one. */
+ASSAY_INLINE void ternary(const uint8_t *restrict bytes, int count, unsigned power,
+                          int8_t *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = (int8_t)(((bytes[i] * power & 0xff) * 3 >> 8) - 1);
+}
+
+static void row_tq1_0(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_tq1_0 *b = (const void *)block;
+    unsigned power = 1;
+    for (int n = 0; n < 5; n++, power *= 3) {
+        ternary(b->qs, 32, power, out->code + 32 * n);
+        ternary(b->qs + 32, 16, power, out->code + 160 + 16 * n);
+        if (n < 4)
+            ternary(b->qh, 4, power, out->code + 240 + 4 * n);
+    }
+    fill_scale(out, 0, columns, assay_f16_to_f32(b->d));
+}
+
+/* What lies past the end of a row counts as 0 with a scale of 0. */
+ASSAY_INLINE void clear_tail(struct row_codes *out, size_t columns) {
+    if (columns < 256) {
+        memset(out->code + columns, 0, 256 - columns);
+        fill_scale(out, columns, 256 - columns, 0.0f);
+    }
+}
+
+static void row_q1_0(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_q1_0 *b = (const void *)block;
+    for (size_t k = 0; k < columns; k += 128, b++) {
+        for (size_t h = 0; h < 128; h += 64) {
+            uint64_t bits;
+            memcpy(&bits, b->qs + h / 8, sizeof bits);
+            __m512i v = _mm512_mask_blend_epi8(bits, _mm512_set1_epi8(-1), _mm512_set1_epi8(1));
+            _mm512_store_si512(out->code + k + h, v);
+        }
+        fill_scale(out, k, 128, assay_f16_to_f32(b->d));
+    }
+    clear_tail(out, columns);
+}
+
+static void row_q2_0(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_q2_0 *b = (const void *)block;
+    for (size_t k = 0; k < columns; k += 64, b++) {
+        /* Each byte to four bytes, each of which keeps its own two bits. */
+        __m512i v = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)b->qs));
+        v = _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x2624222006040200), v);
+        v = _mm512_and_si512(v, _mm512_set1_epi8(3));
+        _mm512_store_si512(out->code + k, _mm512_sub_epi8(v, _mm512_set1_epi8(1)));
+        fill_scale(out, k, 64, assay_f16_to_f32(b->d));
+    }
+    clear_tail(out, columns);
+}
+
+/* Twice the values of the E2M1 codes. */
+ASSAY_INLINE __m128i fp4_codes(__m128i index) {
+    return _mm_shuffle_epi8(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
+                            index);
+}
+
+static void row_mxfp4(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_mxfp4 *b = (const void *)block;
+    const __m128i nibble = _mm_set1_epi8(0x0f);
+    for (size_t k = 0; k < columns; k += 32, b++) {
+        __m128i q = _mm_loadu_si128((const __m128i *)(const void *)b->qs);
+        __m128i *to = (__m128i *)(void *)(out->code + k);
+        _mm_store_si128(to, fp4_codes(_mm_and_si128(q, nibble)));
+        _mm_store_si128(to + 1, fp4_codes(_mm_and_si128(_mm_srli_epi16(q, 4), nibble)));
+        fill_scale(out, k, 32, ldexpf(1.0f, b->e - 128));
+    }
+    clear_tail(out, columns);
+}
+
+/* Half the value of an unsigned E4M3 number, bit 7 ignored; 0x7f counts as zero. */
+ASSAY_INLINE float half_ue4m3(uint8_t v) {
+    int exponent = v >> 3 & 15, fraction = v & 7;
+    if (v == 0x7f)
+        return 0.0f;
+    return exponent == 0 ? (float)fraction * 0x1p-10f
+                         : ldexpf((float)(8 + fraction), exponent - 11);
+}
+
+static void row_nvfp4(const uint8_t *block, size_t columns, struct row_codes *out) {
+    const struct assay_block_nvfp4 *b = (const void *)block;
+    const __m128i nibble = _mm_set1_epi8(0x0f);
+    for (size_t k = 0; k < columns; k += 64, b++)
+        for (size_t j = 0; j < 4; j++) {
+            __m128i q = _mm_loadl_epi64((const __m128i *)(const void *)(b->qs + 8 * j));
+            q = _mm_and_si128(_mm_unpacklo_epi64(q, _mm_srli_epi16(q, 4)), nibble);
+            _mm_store_si128((__m128i *)(void *)(out->code + k + 16 * j), fp4_codes(q));
+            out->scale[k / 16 + j] = half_ue4m3(b->d[j]);
+        }
+    clear_tail(out, columns);
+}
+
+/* ---- Products ---- */
+
+struct row_type {
+    size_t block_len, block_bytes, act_block;
+    row_unpack_fn unpack;
+};
+
+ASSAY_INLINE void rows_gemv(struct row_type t, const struct assay_cpu_args *a, const int m) {
+    for (size_t n0 = 0; n0 < a->n; n0 += GEMV_ROWS) {
+        struct gemv_rows g = gemv_rows_at(a, n0);
+        __m512 sum[GEMV_MAX_M][GEMV_ROWS];
+        for (int i = 0; i < m; i++)
+            for (int r = 0; r < GEMV_ROWS; r++)
+                sum[i][r] = _mm512_setzero_ps();
+        for (size_t k = 0; k < a->k; k += 256) {
+            __m512i x[GEMV_MAX_M][4], init[GEMV_MAX_M][4];
+            __m512 d[GEMV_MAX_M];
+            for (int i = 0; i < m; i++) {
+                for (int v = 0; v < 4; v++) {
+                    x[i][v] = load512(a->act->q + (size_t)i * a->act->q_stride + k + 64 * v);
+                    init[i][v] = gemv_offset(x[i][v], 128);
+                }
+                const float *scales = a->act->d + (size_t)i * a->act->d_stride + k / t.act_block;
+                d[i] = t.act_block == 256
+                           ? _mm512_set1_ps(*scales)
+                           : _mm512_permutexvar_ps(
+                                 _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                                 _mm512_castps256_ps512(_mm256_loadu_ps(scales)));
+            }
+            for (int r = 0; r < GEMV_ROWS; r++) {
+                struct row_codes c;
+                const uint8_t *block = g.row[r] + k / t.block_len * t.block_bytes;
+                gemv_prefetch(a, block, 256 / t.block_len * t.block_bytes);
+                t.unpack(block, a->k - k < 256 ? a->k - k : 256, &c);
+                __m512 scale = _mm512_load_ps(c.scale);
+                for (int i = 0; i < m; i++) {
+                    __m512 s = _mm512_mul_ps(scale, d[i]);
+                    for (int v = 0; v < 4; v++) {
+                        __m512i q = _mm512_xor_si512(load512(c.code + 64 * v),
+                                                     _mm512_set1_epi8((char)0x80));
+                        __m512i dot = _mm512_dpbusd_epi32(init[i][v], q, x[i][v]);
+                        const __m512i lane = _mm512_add_epi32(
+                            _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
+                            _mm512_set1_epi32(4 * v));
+                        sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot),
+                                                    _mm512_permutexvar_ps(lane, s), sum[i][r]);
+                    }
+                }
+            }
+        }
+        for (int i = 0; i < m; i++) {
+            float out[GEMV_ROWS];
+            for (int r = 0; r < GEMV_ROWS; r++)
+                out[r] = _mm512_reduce_add_ps(sum[i][r]);
+            gemv_store(a, n0, &g, (size_t)i, out);
+        }
+    }
+}
+
+ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
+                             const uint8_t *const row[PANEL_ROWS], size_t at, size_t columns) {
+    struct row_codes c[PANEL_ROWS];
+    __m512i scale[PANEL_ROWS], t[16];
+    for (int r = 0; r < PANEL_ROWS; r++) {
+        unpack(row[r], columns, &c[r]);
+        scale[r] = load512(c[r].scale);
+    }
+    panel_transpose16(scale, t);
+    for (size_t g = 0; g < columns / 16; g++)
+        _mm512_store_si512(p->scale + (at / 16 + g) * PANEL_ROWS, t[g]);
+    for (size_t k = 0; k < columns; k += 32) {
+        __m256i in[PANEL_ROWS];
+        __m512i v[8];
+        for (int r = 0; r < PANEL_ROWS; r++)
+            in[r] = load256(c[r].code + k);
+        panel_transpose(in, v);
+        for (size_t j = 0; j < 8; j++)
+            panel_store(p, at + k + 4 * j, _mm512_xor_si512(v[j], _mm512_set1_epi8((char)0x80)));
+    }
+}
+
+/* The two kernels of a type. */
+#define ROW_KERNELS(name, LEN, ACT)                                                                \
+    static void unpack_##name(const struct panel *p, const uint8_t *const row[PANEL_ROWS],         \
+                              size_t at, size_t columns) {                                         \
+        rows_panel(row_##name, p, row, at, columns);                                               \
+    }                                                                                              \
+    void gemm_##name##_q8_##ACT##__avx512_panel(const struct assay_cpu_args *a) {                  \
+        const struct panel_form form = {                                                           \
+            .block_len = (LEN), .group = 16, .act_block = (ACT), .offset = 128};                   \
+        panel_gemm(form, unpack_##name, sizeof(struct assay_block_##name), a);                     \
+    }                                                                                              \
+    void gemm_##name##_q8_##ACT##__avx512_gemv(const struct assay_cpu_args *a) {                   \
+        const struct row_type t = {(LEN), sizeof(struct assay_block_##name), (ACT), row_##name};   \
+        if (a->act->m == 1)                                                                        \
+            rows_gemv(t, a, 1);                                                                    \
+        else                                                                                       \
+            rows_gemv(t, a, 2);                                                                    \
+    }
+
+ROW_KERNELS(iq1_s, 256, 256)
+ROW_KERNELS(iq1_m, 256, 256)
+ROW_KERNELS(iq2_xxs, 256, 256)
+ROW_KERNELS(iq2_xs, 256, 256)
+ROW_KERNELS(iq2_s, 256, 256)
+ROW_KERNELS(iq3_xxs, 256, 256)
+ROW_KERNELS(iq3_s, 256, 256)
+ROW_KERNELS(tq1_0, 256, 256)
+ROW_KERNELS(tq2_0, 256, 256)
+ROW_KERNELS(q1_0, 128, 32)
+ROW_KERNELS(q2_0, 64, 32)
+ROW_KERNELS(mxfp4, 32, 32)
+ROW_KERNELS(nvfp4, 64, 32)
