@@ -10,6 +10,7 @@
 #include "memuse.h"
 #include "model_pass.h"
 #include "options.h"
+#include "plugin.h"
 #include "record.h"
 #include "term.h"
 
@@ -17,6 +18,7 @@
 
 struct request {
     const struct assay_command *command;
+    struct assay_plugins plugins;
     const struct assay_backend *modes[MAX_MODES];
     size_t n_modes;
     char path[4096];
@@ -38,6 +40,21 @@ static bool add_mode(const char *name, void *user) {
         return false;
     }
     rq->modes[rq->n_modes++] = b;
+    return true;
+}
+
+/* Without --backend: the plugins beside eager fp32, whose logits they are compared with. */
+static bool choose_modes(struct request *rq, const struct assay_args *args) {
+    static const char *const defaults[] = {"cpu", "transient-f16", "eager-f16", "eager-f32"};
+
+    if (assay_args_get(args, "backend"))
+        return assay_args_list(args, "backend", add_mode, rq);
+    for (size_t i = 0; i < rq->plugins.n; i++)
+        if (!add_mode(assay_backend_name(rq->plugins.backends[i]), rq))
+            return false;
+    for (size_t i = rq->plugins.n > 0 ? 3 : 0; i < 4; i++)
+        if (!add_mode(defaults[i], rq))
+            return false;
     return true;
 }
 
@@ -206,7 +223,11 @@ static int run(const struct assay_args *args) {
     enum assay_isa isa;
     char err[512];
 
-    if (!assay_args_list(args, "backend", add_mode, &rq) ||
+    if (!assay_plugins_from_args(args, &rq.plugins))
+        return ASSAY_EXIT_USAGE;
+    if (rq.plugins.failed > 0 && rq.plugins.n == 0 && !assay_args_get(args, "backend"))
+        return assay_plugins_exit(&rq.plugins, ASSAY_EXIT_OK);
+    if (!choose_modes(&rq, args) ||
         !assay_args_u64(args, "threads", &rq.threads, 1, 1024) ||
         !assay_args_u64(args, "tokens", &rq.tokens, 1, 65536) ||
         !assay_args_u64(args, "layers", &rq.layers, 1, 100000) ||
@@ -227,7 +248,7 @@ static int run(const struct assay_args *args) {
     }
     int code = measure_all(&rq, args, g);
     assay_gguf_close(g);
-    return code;
+    return assay_plugins_exit(&rq.plugins, code);
 }
 
 static const struct assay_option options[] = {
@@ -235,8 +256,10 @@ static const struct assay_option options[] = {
     {"type", 0, "FTYPE", NULL,
      "File type of the synthetic model, as in model file names; Q4_K_M if not given."},
     {"layers", 0, "L", NULL, "Only the first L layers; all if not given."},
-    {"backend", 0, "B,…", "cpu,transient-f16,eager-f16,eager-f32",
-     "Ways to hold and multiply the weights, each measured in fresh processes."},
+    {"backend", 0, "B,...", NULL,
+     "Ways to hold and multiply the weights, each measured in fresh processes "
+     "(default: cpu,transient-f16,eager-f16,eager-f32)."},
+    ASSAY_PLUGIN_OPTION,
     {"tokens", 0, "N", "8", "Tokens of the forward pass."},
     {"threads", 'j', "N", "1", "Threads of each backend."},
     {"isa", 0, "ISA", "auto", "Instruction set of backends that have a choice."},
@@ -258,7 +281,7 @@ const struct assay_command assay_cmd_mem = {
         "runs one pass through all linear layers: embedding lookup, fused q/k/v, attention output, "
         "gate, up, down, output projection. Attention, rotary embedding, gating and routing are "
         "not "
-        "computed; RMS-normalised sums and slices stand between the products. Of a "
+        "computed; RMS-normalised sums stand between the products. Of a "
         "mixture-of-experts model all experts are loaded and as many as the model uses are run.\n\n"
         "Peak is the kernel's high-water mark of the resident set of that process (VmHWM). Anon "
         "and "
@@ -279,7 +302,9 @@ const struct assay_command assay_cmd_mem = {
     .examples = "# A file, all four modes, two threads\n"
                 "$ assay mem model.gguf -j 2\n"
                 "# Llama-3.2-1B as llama.cpp would quantise it, with a record\n"
-                "$ assay mem --model llama-3.2-1b --type Q4_K_M --json mem.json\n",
+                "$ assay mem --model llama-3.2-1b --type Q4_K_M --json mem.json\n"
+                "# A kernel of your own (impl/example/README.md)\n"
+                "$ assay mem model-Q8_0.gguf --plugin ./mine.so\n",
     .options = options,
     .max_positional = 1,
     .run = run,

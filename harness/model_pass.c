@@ -23,12 +23,10 @@ static void multiply(struct pass *p, const struct assay_linear *lin, const float
         p->ok = assay_linear_forward(p->m->ctx, lin, x, y, p->tokens, &p->err) == ASSAY_OK;
 }
 
-/* dst[i, 0..n) = RMS-normalised src[i, 0..n), times `weight` if there is one. A slice is taken
- * where the source's rows are longer than n. */
-static void normalise(float *dst, const float *src, size_t stride, size_t rows, size_t n,
-                      const float *weight) {
+/* dst[i, 0..n) = RMS-normalised src[i, 0..n), times `weight` if there is one. */
+static void normalise(float *dst, const float *src, size_t rows, size_t n, const float *weight) {
     for (size_t i = 0; i < rows; i++) {
-        const float *s = src + i * stride;
+        const float *s = src + i * n;
         double squares = 0;
         for (size_t k = 0; k < n; k++)
             squares += (double)s[k] * s[k];
@@ -38,22 +36,32 @@ static void normalise(float *dst, const float *src, size_t stride, size_t rows, 
     }
 }
 
+/* dst[i, 0..to) = the columns of src[i, 0..from) summed modulo `to`: brings a row to another width
+ * without losing what any of its elements says. */
+static void fold(float *dst, size_t to, const float *src, size_t from, size_t rows) {
+    memset(dst, 0, rows * to * sizeof *dst);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < from; k++)
+            dst[i * to + k % to] += src[i * from + k];
+}
+
 static void add(float *dst, const float *src, size_t n) {
     for (size_t i = 0; i < n; i++)
         dst[i] += src[i];
 }
 
 static void add_normalised(struct pass *p, float *dst, float *src) {
-    normalise(src, src, p->embd, p->tokens, p->embd, NULL);
+    normalise(src, src, p->tokens, p->embd, NULL);
     add(dst, src, p->tokens * p->embd);
 }
 
 static void attention(struct pass *p, const struct assay_block *b) {
-    size_t slice = assay_linear_in(b->attn_output);
+    size_t width = assay_linear_in(b->attn_output);
 
-    normalise(p->x, p->h, p->embd, p->tokens, p->embd, b->attn_norm);
+    normalise(p->x, p->h, p->tokens, p->embd, b->attn_norm);
     multiply(p, b->qkv, p->x, p->y);
-    normalise(p->x, p->y, assay_linear_out(b->qkv), p->tokens, slice, NULL);
+    fold(p->x, width, p->y, assay_linear_out(b->qkv), p->tokens);
+    normalise(p->x, p->x, p->tokens, width, NULL);
     multiply(p, b->attn_output, p->x, p->y);
     add_normalised(p, p->h, p->y);
 }
@@ -64,7 +72,7 @@ static void expert(struct pass *p, const struct assay_block *b, uint32_t e) {
     multiply(p, b->gate[e], p->x, p->y);
     multiply(p, b->up[e], p->x, p->y2);
     add(p->y, p->y2, p->tokens * width);
-    normalise(p->y, p->y, width, p->tokens, width, NULL);
+    normalise(p->y, p->y, p->tokens, width, NULL);
     multiply(p, b->down[e], p->y, p->y2);
     add_normalised(p, p->sum, p->y2);
 }
@@ -73,10 +81,13 @@ static void feed_forward(struct pass *p, const struct assay_block *b, uint32_t l
     uint32_t used = b->experts > 1 ? p->m->experts_used : 1;
     struct assay_rng rng;
 
-    normalise(p->x, p->h, p->embd, p->tokens, p->embd, b->ffn_norm);
-    if (b->router)
-        multiply(p, b->router, p->x, p->y);
+    normalise(p->x, p->h, p->tokens, p->embd, b->ffn_norm);
     memset(p->sum, 0, p->tokens * p->embd * sizeof *p->sum);
+    if (b->router) {
+        multiply(p, b->router, p->x, p->y);
+        fold(p->sum, p->embd, p->y, assay_linear_out(b->router), p->tokens);
+        normalise(p->sum, p->sum, p->tokens, p->embd, NULL);
+    }
     assay_rng_seed(&rng, layer);
     uint32_t first = assay_rng_below(&rng, b->experts);
     for (uint32_t i = 0; i < used && i < b->experts && p->ok; i++)
@@ -94,7 +105,7 @@ static void run(struct pass *p, const int64_t *ids, float *logits) {
         feed_forward(p, &m->blocks[l], l);
     }
     m->info.pass_layers_s = 1e-9 * (double)(assay_now_ns() - start);
-    normalise(p->x, p->h, p->embd, p->tokens, p->embd, m->output_norm);
+    normalise(p->x, p->h, p->tokens, p->embd, m->output_norm);
     multiply(p, m->output, p->x, logits);
 }
 

@@ -2,7 +2,7 @@
  *
  * It is there to be measured, not to generate text: every matrix is multiplied as inference would,
  * but attention, rotary embedding, gating and expert routing are not computed. Between the products
- * stand RMS-normalised sums and slices, so that values keep a sane size. */
+ * stand RMS-normalised sums, so that values keep a sane size; every product shows in the logits. */
 #ifndef ASSAY_HARNESS_MODEL_PASS_H
 #define ASSAY_HARNESS_MODEL_PASS_H
 

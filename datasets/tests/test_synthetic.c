@@ -1,9 +1,11 @@
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -215,6 +217,9 @@ Test(synthetic, too_small_a_disk_is_named_before_anything_is_written) {
     struct assay_synthetic_params p = params(&huge, "Q4_0");
     char err[512];
     struct stat st;
+    /* Should it begin to write after all, it fails soon. */
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1 << 20, 1 << 20});
     cr_assert(!assay_synthetic_write(&p, f.path, err, sizeof err));
     cr_assert_not_null(strstr(err, "needs"), "%s", err);
     cr_assert_not_null(strstr(err, f.path), "%s", err);
