@@ -9,19 +9,24 @@
 #include "env.h"
 #include "isolate.h"
 #include "options.h"
+#include "plugin.h"
 #include "record.h"
 #include "suggest.h"
 #include "term.h"
 
 #define DEFAULT_MODEL "llama-3-8b"
-#define DEFAULT_BACKENDS "cpu,transient-f16,ggml,ggml:repack"
+static const char *const default_backends[] = {"cpu", "transient-f16", "ggml", "ggml:repack"};
 
 static const struct assay_option options[] = {
     {"model", 0, "NAME,...", NULL, "all matrices of models of the catalogue, e.g. " DEFAULT_MODEL},
     {"gguf", 'g', "FILE", NULL, "the distinct matrices of a GGUF file, with its own weights"},
     {"shape", 0, "MxNxK,...", NULL, "shapes of your own"},
-    {"type", 't', "T,...", NULL, "types (default: q4_k; with --gguf: all of the file)"},
-    {"backend", 'b', "B,...", DEFAULT_BACKENDS, "backends, each BACKEND or BACKEND:VARIANT"},
+    {"type", 't', "T,...", NULL,
+     "types (default: q4_k; with --plugin: all that it takes; with --gguf: all of the file)"},
+    {"backend", 'b', "B,...", NULL,
+     "backends, each BACKEND or BACKEND:VARIANT (default: cpu,transient-f16,ggml,ggml:repack)"},
+    ASSAY_PLUGIN_OPTION,
+    ASSAY_GGML_OPTION,
     {"isa", 0, "I,...", NULL,
      "instruction sets of the backends that have a choice (default: best)"},
     {"m", 'm', "M,...", NULL, "batch sizes (default: 1,8,64; with a model or file: 1,8,512)"},
@@ -44,6 +49,7 @@ static const struct assay_option options[] = {
 struct selection {
     const struct assay_args *args;
     struct assay_bench_plan plan;
+    struct assay_plugins plugins;
     const struct assay_type_traits *types[64];
     size_t n_types;
     size_t ms[64];
@@ -220,8 +226,32 @@ static bool select_contenders(struct selection *s) {
         assay_usage_error(s->args->command, "option '--baseline': %s", err);
         return false;
     }
-    return assay_args_list(s->args, "isa", add_isa, s) &&
-           assay_args_list(s->args, "backend", add_backend, s);
+    if (!assay_args_list(s->args, "isa", add_isa, s) ||
+        !assay_args_list(s->args, "backend", add_backend, s))
+        return false;
+    if (assay_args_get(s->args, "backend") != NULL)
+        return true;
+    for (size_t i = 0; i < s->plugins.n; i++)
+        if (!add_backend(assay_backend_name(s->plugins.backends[i]), s))
+            return false;
+    for (size_t i = 0; s->plugins.n == 0 && i < LENGTH(default_backends); i++)
+        if (!add_backend(default_backends[i], s))
+            return false;
+    return true;
+}
+
+/* The types of the matrices where neither --type nor a file says: those that the plugins take. */
+static void default_types(struct selection *s) {
+    for (size_t t = 0; t < assay_type_count(); t++) {
+        const struct assay_type_traits *type = assay_type_at(t);
+        bool taken = false;
+        for (size_t i = 0; i < s->plugins.n; i++)
+            taken = taken || assay_backend_supports(s->plugins.backends[i], type);
+        if (taken)
+            s->types[s->n_types++] = type;
+    }
+    if (s->n_types == 0)
+        s->types[s->n_types++] = assay_type_traits(ASSAY_TYPE_Q4_K);
 }
 
 static bool select_matrices(struct selection *s, const struct assay_gguf *gguf) {
@@ -233,7 +263,7 @@ static bool select_matrices(struct selection *s, const struct assay_gguf *gguf) 
     if (gguf != NULL && !assay_bench_add_gguf(&s->plan, gguf, s->types, s->n_types))
         return no_memory(s);
     if (s->n_types == 0)
-        s->types[s->n_types++] = assay_type_traits(ASSAY_TYPE_Q4_K);
+        default_types(s);
     if (!any) {
         for (size_t i = 0; i < s->n_types; i++) {
             struct assay_bench_matrix m = {
@@ -401,6 +431,10 @@ static int run(const struct assay_args *args) {
     /* A record on standard output keeps it to itself. */
     if (json != NULL && strcmp(json, "-") == 0)
         s.out = stderr;
+    if (!assay_plugins_from_args(args, &s.plugins))
+        return ASSAY_EXIT_USAGE;
+    if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
+        return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);
     if (path != NULL && (gguf = assay_gguf_open(path, err, sizeof err)) == NULL)
         return assay_usage_error(args->command, "%s", err);
     if (select_numbers(&s) && select_contenders(&s) && select_matrices(&s, gguf) &&
@@ -408,7 +442,7 @@ static int run(const struct assay_args *args) {
         code = run_cases(&s);
     assay_bench_plan_free(&s.plan);
     assay_gguf_close(gguf);
-    return code;
+    return assay_plugins_exit(&s.plugins, code);
 }
 
 const struct assay_command assay_cmd_bench = {
@@ -431,6 +465,8 @@ const struct assay_command assay_cmd_bench = {
                 "$ assay bench\n"
                 "# a model's matrices, weights from memory as in a whole model\n"
                 "$ assay bench --model llama-3-8b --type q4_k,q6_k --m 1,512 --threads 1,2 --cold\n"
+                "# a kernel of your own (impl/example/README.md)\n"
+                "$ assay bench --plugin ./mine.so --shape 1x4096x4096\n"
                 "# one backend's instruction sets on a shape of your own\n"
                 "$ assay bench --shape 1x4096x14336 --backend cpu --isa avx2,avx512\n"
                 "# the matrices of a file, as a record\n"

@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "impl/gemm_quant.h"
+#include "impl/ggml/ggml.h"
 #include "options.h"
+#include "plugin.h"
 #include "record.h"
 #include "term.h"
 
-enum { MAX_BACKENDS = 16, FIXED = 6 };
+enum { MAX_BACKENDS = ASSAY_MAX_BACKENDS, FIXED = 6 };
 
 static double bits_per_weight(const struct assay_type_traits *t) {
     return 8.0 * t->block_bytes / t->block_len;
@@ -51,6 +53,8 @@ static void print_table(void) {
         if (!assay_backend_available(assay_backend_at(b), why, sizeof why))
             printf("%s is not available: %s\n", assay_backend_name(assay_backend_at(b)), why);
     }
+    if (assay_ggml_library() != NULL)
+        printf("ggml: version %s, %s\n", assay_ggml_version(), assay_ggml_library());
 }
 
 static json_t *type_record(const struct assay_type_traits *t) {
@@ -80,13 +84,18 @@ static int write_json(const struct assay_args *args, const char *path) {
 
 static int run(const struct assay_args *args) {
     const char *json = assay_args_get(args, "json");
+    struct assay_plugins plugins;
 
+    if (!assay_plugins_from_args(args, &plugins))
+        return ASSAY_EXIT_USAGE;
     if (json == NULL || strcmp(json, "-") != 0)
         print_table();
-    return json != NULL ? write_json(args, json) : ASSAY_EXIT_OK;
+    return assay_plugins_exit(&plugins, json != NULL ? write_json(args, json) : ASSAY_EXIT_OK);
 }
 
 static const struct assay_option options[] = {
+    {"plugin", 0, "FILE,...", NULL, "also kernels from shared objects (impl/plugin.h)"},
+    ASSAY_GGML_OPTION,
     {"json", 0, "FILE", NULL, "write a record ('-': standard output, instead of the table)"},
     {NULL, 0, NULL, NULL, NULL},
 };

@@ -4,6 +4,7 @@
 
 #include "env.h"
 #include "options.h"
+#include "plugin.h"
 #include "record.h"
 #include "suggest.h"
 #include "term.h"
@@ -13,7 +14,9 @@ static const struct assay_option options[] = {
     {"gguf", 'g', "FILE", NULL, "also verify every matrix of a GGUF file"},
     {"tensors-only", 0, NULL, NULL, "with --gguf: no generated blocks"},
     {"type", 't', "T,...", NULL, "types, in any case (default: all; see 'assay types')"},
-    {"backend", 'b', "B,...", NULL, "backends (default: all)"},
+    {"backend", 'b', "B,...", NULL, "backends (default: assay's own; 'all' adds its peers: ggml)"},
+    ASSAY_PLUGIN_OPTION,
+    ASSAY_GGML_OPTION,
     {"variant", 0, "V", NULL, "one variant of the backends that have it; 'default' for none"},
     {"isa", 0, "I,...", NULL, "instruction sets (default: all that this machine runs)"},
     {"shape", 0, "MxNxK,...", NULL, "shapes of generated matrices (default: a built-in list)"},
@@ -39,6 +42,7 @@ static const struct assay_option options[] = {
 struct selection {
     const struct assay_command *command;
     struct assay_verify_params params;
+    struct assay_plugins plugins;
     const struct assay_backend *backends[32];
     const struct assay_type_traits *types[64];
     struct assay_shape shapes[256];
@@ -123,10 +127,23 @@ static const char *backend_name_at(size_t i, void *user) {
     return assay_backend_name(assay_backend_at(i));
 }
 
+static void add_all_backends(struct selection *s) {
+    s->params.n_backends = 0;
+    for (size_t i = 0; i < assay_backend_count() && i < LENGTH(s->backends); i++)
+        s->backends[s->params.n_backends++] = assay_backend_at(i);
+}
+
 static bool add_backend(const char *item, void *user) {
     struct selection *s = user;
     const struct assay_backend *b = assay_backend_by_name(item);
 
+    if (strcmp(item, "all") == 0) {
+        add_all_backends(s);
+        return true;
+    }
+    for (size_t i = 0; i < s->params.n_backends; i++)
+        if (s->backends[i] == b)
+            return true;
     if (b == NULL)
         return bad_item(s, "backend", "backend", item,
                         assay_suggest(item, backend_name_at, assay_backend_count(), NULL),
@@ -240,6 +257,40 @@ static bool add_threads(const char *item, void *user) {
 
 /* ---- The selection ---- */
 
+/* What is judged where --backend does not say: what came with the command line, else assay's own
+ * backends. A case names its backend itself. */
+static void select_backends(struct selection *s, const struct assay_args *args) {
+    if (s->params.n_backends > 0)
+        return;
+    if (assay_args_get(args, "case") != NULL) {
+        add_all_backends(s);
+        return;
+    }
+    for (size_t i = 0; i < s->plugins.n; i++)
+        s->backends[s->params.n_backends++] = s->plugins.backends[i];
+    if (assay_args_get(args, "ggml") != NULL)
+        s->backends[s->params.n_backends++] = assay_backend_by_name("ggml");
+    if (s->params.n_backends > 0)
+        return;
+    for (size_t i = 0; i < assay_backend_count() && i < LENGTH(s->backends); i++)
+        if (!assay_backend_is_peer(assay_backend_at(i)))
+            s->backends[s->params.n_backends++] = assay_backend_at(i);
+}
+
+/* A kernel from outside often takes a few types only: the others are no skips worth a line. */
+static void select_types(struct selection *s) {
+    if (s->params.n_types > 0 || s->plugins.n == 0)
+        return;
+    for (size_t t = 0; t < assay_type_count(); t++) {
+        const struct assay_type_traits *type = assay_type_at(t);
+        bool taken = false;
+        for (size_t b = 0; b < s->params.n_backends; b++)
+            taken = taken || assay_backend_supports(s->backends[b], type);
+        if (taken && type->dequant != NULL)
+            s->types[s->params.n_types++] = type;
+    }
+}
+
 static bool select_variant(struct selection *s, const struct assay_args *args) {
     const char *name = assay_args_get(args, "variant");
 
@@ -294,9 +345,8 @@ static bool select_all(struct selection *s, const struct assay_args *args) {
         !assay_args_list(args, "shape", add_shape, s) ||
         !assay_args_list(args, "threads", add_threads, s) || !select_seed_and_timeout(s, args))
         return false;
-    if (s->params.n_backends == 0)
-        for (size_t i = 0; i < assay_backend_count() && i < LENGTH(s->backends); i++)
-            s->backends[s->params.n_backends++] = assay_backend_at(i);
+    select_backends(s, args);
+    select_types(s);
     s->params.thin_threads = s->params.n_threads == 0;
     if (s->params.n_threads == 0) {
         s->threads[s->params.n_threads++] = 1;
@@ -440,6 +490,10 @@ static int run(const struct assay_args *args) {
     char err[512];
     int code;
 
+    if (!assay_plugins_from_args(args, &s.plugins))
+        return ASSAY_EXIT_USAGE;
+    if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
+        return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);
     if (!select_all(&s, args))
         return ASSAY_EXIT_USAGE;
     if (path != NULL) {
@@ -450,7 +504,7 @@ static int run(const struct assay_args *args) {
     }
     code = plan_and_run(args, &s);
     assay_gguf_close(gguf);
-    return code;
+    return assay_plugins_exit(&s.plugins, code);
 }
 
 const struct assay_command assay_cmd_verify = {
@@ -458,7 +512,8 @@ const struct assay_command assay_cmd_verify = {
     .synopsis = "[OPTIONS]",
     .summary = "compare backends with the scalar reference, element by element",
     .details =
-        "Every selected backend computes products of generated blocks of every type and, with "
+        "Every selected backend (assay's own, unless --backend, --plugin or --ggml say otherwise) "
+        "computes products of generated blocks of every type and, with "
         "--gguf, of every matrix of the file; each element is held to the error bound that its "
         "arithmetic class has at this very element. Cases run in child processes: a crash or a "
         "hang is a failure of its case, not the end of the run.\n\n"
@@ -468,8 +523,12 @@ const struct assay_command assay_cmd_verify = {
         "Every failure ends with a command that reproduces it alone.\n\n"
         "Exit status: 0 if at least one case ran and all passed, 1 if one failed, 2 for a usage or "
         "input error, or if nothing was verified.",
-    .examples = "# every backend on generated blocks of every type\n"
+    .examples = "# assay's own backends on generated blocks of every type\n"
                 "$ assay verify\n"
+                "# a kernel of your own (impl/example/README.md)\n"
+                "$ assay verify --plugin ./mine.so\n"
+                "# llama.cpp's kernels, from a build of your own\n"
+                "$ assay verify --ggml llama.cpp/build/bin\n"
                 "# a real model, every tensor, one line a case\n"
                 "$ assay verify --gguf model.gguf --tensors-only -v\n"
                 "# one backend, two types, shapes of your own\n"

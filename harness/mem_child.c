@@ -8,6 +8,7 @@
 #include "memuse.h"
 #include "model_pass.h"
 #include "options.h"
+#include "plugin.h"
 #include "timer.h"
 
 struct job {
@@ -181,12 +182,16 @@ static json_t *work(const struct job *job, bool only_probe) {
 
 static int run(const struct assay_args *args) {
     const char *backend = assay_args_get(args, "backend"), *isa = assay_args_get(args, "isa");
+    const char *plugin = assay_args_get(args, "plugin");
     struct job job = {
         .path = args->positional[0],
         .logits_path = assay_args_get(args, "logits"),
-        .ctx = {.backend = backend ? assay_backend_by_name(backend) : NULL},
     };
+    char err[256];
 
+    if (plugin && !assay_plugin_add_here(plugin, err, sizeof err))
+        return reply(error_reply(err));
+    job.ctx.backend = backend ? assay_backend_by_name(backend) : NULL;
     if (!job.ctx.backend)
         return assay_usage_error(args->command, "--backend: unknown backend '%s'",
                                  backend ? backend : "");
@@ -202,6 +207,7 @@ static int run(const struct assay_args *args) {
 
 static const struct assay_option options[] = {
     {"backend", 0, "B", NULL, "Backend to load through."},
+    {"plugin", 0, "FILE", NULL, "Shared object that the backend comes from."},
     {"isa", 0, "ISA", "auto", "Instruction set."},
     {"threads", 0, "N", "1", "Threads."},
     {"tokens", 0, "N", "8", "Tokens of the pass."},

@@ -8,6 +8,7 @@
 
 #include "isolate.h"
 #include "model_pass.h"
+#include "plugin.h"
 #include "stats.h"
 
 #define CHILD_TIMEOUT_S 900
@@ -44,10 +45,11 @@ void assay_mem_extrapolate(struct assay_mem_row *row, uint64_t left_out_bytes,
 static json_t *run_child(const struct assay_mem_params *p, const struct assay_backend *backend,
                          uint32_t layers, const char *logits) {
     char threads[16], tokens[32], count[16];
-    const char *argv[16] = {"mem-child", "--backend", assay_backend_name(backend),
+    const char *argv[20] = {"mem-child", "--backend", assay_backend_name(backend),
                             "--isa",     p->isa,      "--threads",
                             threads,     "--tokens",  tokens,
                             "--layers",  count};
+    const char *option, *value;
     size_t n = 11;
 
     snprintf(threads, sizeof threads, "%d", p->threads);
@@ -58,6 +60,10 @@ static json_t *run_child(const struct assay_mem_params *p, const struct assay_ba
         argv[n++] = logits;
     } else {
         argv[n++] = "--probe";
+    }
+    if (assay_backend_origin(backend, &option, &value) && strcmp(option, "plugin") == 0) {
+        argv[n++] = "--plugin";
+        argv[n++] = value;
     }
     argv[n++] = "--"; /* a file name may begin with a dash */
     argv[n++] = p->path;

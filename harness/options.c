@@ -100,6 +100,32 @@ static void getopt_restart(void) {
     opterr = 0;
 }
 
+static bool is_list(const struct assay_option *o) {
+    size_t n = o->argument != NULL ? strlen(o->argument) : 0;
+    return n > 3 && strcmp(o->argument + n - 3, "...") == 0;
+}
+
+/* The value of an option that was found; a list given again is made longer. */
+static bool take_value(struct assay_args *args, size_t row, const char *value) {
+    const struct assay_option *o = &args->command->options[row];
+    const char *before = args->values[row];
+    char *joined;
+
+    if (o->argument == NULL || !is_list(o) || before == NULL || before == o->fallback) {
+        args->values[row] = o->argument != NULL ? value : "1";
+        return true;
+    }
+    joined = malloc(strlen(before) + strlen(value) + 2);
+    if (joined == NULL) {
+        assay_usage_error(args->command, "out of memory");
+        return false;
+    }
+    sprintf(joined, "%s,%s", before, value);
+    free(args->joined[row]);
+    args->values[row] = args->joined[row] = joined;
+    return true;
+}
+
 /* Reads the options into args->values. Returns false with *exit_code set to end the program. */
 static bool read_options(const struct assay_command *cmd, size_t n, int argc, char **argv,
                          struct assay_args *args, int *exit_code) {
@@ -145,7 +171,8 @@ static bool read_options(const struct assay_command *cmd, size_t n, int argc, ch
         else
             for (row = 0; row < n && cmd->options[row].short_name != c; row++)
                 ;
-        args->values[row] = cmd->options[row].argument != NULL ? optarg : "1";
+        if (!take_value(args, row, optarg))
+            goto out;
     }
     ok = true;
 out:
@@ -162,10 +189,12 @@ bool assay_args_parse(const struct assay_command *cmd, int argc, char **argv,
     *args = (struct assay_args){.command = cmd, .argc = argc};
     *exit_code = ASSAY_EXIT_USAGE;
     args->values = calloc(n + 1, sizeof *args->values);
+    args->joined = calloc(n + 1, sizeof *args->joined);
     args->positional = calloc((size_t)argc + 1, sizeof *args->positional);
     args->argv = calloc((size_t)argc + 1, sizeof *args->argv);
     words = calloc((size_t)argc + 1, sizeof *words); /* getopt_long reorders its copy */
-    if (args->values == NULL || args->positional == NULL || args->argv == NULL || words == NULL) {
+    if (args->values == NULL || args->joined == NULL || args->positional == NULL ||
+        args->argv == NULL || words == NULL) {
         assay_usage_error(cmd, "out of memory");
         goto fail;
     }
@@ -195,6 +224,9 @@ fail:
 }
 
 void assay_args_free(struct assay_args *args) {
+    for (size_t i = 0; args->joined != NULL && i < option_count(args->command); i++)
+        free(args->joined[i]);
+    free(args->joined);
     free(args->values);
     free(args->positional);
     free(args->argv);

@@ -13,7 +13,8 @@ enum assay_exit { ASSAY_EXIT_OK = 0, ASSAY_EXIT_MISMATCH = 1, ASSAY_EXIT_USAGE =
 struct assay_option {
     const char *name;     /* long name: "threads" */
     char short_name;      /* 'j', or 0 */
-    const char *argument; /* "N", "T,…"; NULL for a flag */
+    const char *argument; /* "N", "T,..."; NULL for a flag. "..." at its end: a list, and what the
+                             option given again adds to; of other options the last one counts */
     const char *fallback; /* value if not given; NULL: absent */
     const char *help;     /* one sentence; wrapped by the printer */
 };
@@ -24,6 +25,7 @@ struct assay_args {
     int argc;    /* the arguments as given, argv[0] the command's name: for assay_record_new */
     char **argv; /* NULL-terminated */
     const char **values; /* parallel to command->options; flags: "1" or NULL */
+    char **joined;       /* parallel: the memory of values that were given in several pieces */
     const char **positional;
     size_t n_positional;
 };

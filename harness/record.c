@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "env.h"
+#include "plugin.h"
 
 static json_t *utc_now(void) {
     char text[32];
@@ -49,9 +50,9 @@ json_t *assay_record_new(const char *command, int argc, char **argv, int threads
     const struct assay_env *e = assay_env_get();
 
     /* json_pack steals the nested values and fails if any is NULL. */
-    return json_pack("{si ss so so so si sI so}", "schema", ASSAY_RECORD_SCHEMA, "command", command,
+    return json_pack("{si ss so so so si sI so so*}", "schema", ASSAY_RECORD_SCHEMA, "command", command,
                      "arguments", arguments(argc, argv), "assay", build(e), "machine", machine(e),
-                     "threads", threads, "seed", (json_int_t)seed, "started", utc_now());
+                     "threads", threads, "seed", (json_int_t)seed, "started", utc_now(), "plugins", assay_plugins_json());
 }
 
 static bool write_failed(const char *path, const char *why) {

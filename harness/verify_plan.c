@@ -138,6 +138,10 @@ static void add_backend(struct assay_plan *plan, const struct assay_verify_param
         assay_plan_skip(plan, assay_backend_name(b), why);
         return;
     }
+    if (problem->op == ASSAY_OP_ROWS && !assay_backend_has_rows(b)) {
+        assay_plan_skip(plan, assay_backend_name(b), "the backend has no row lookup");
+        return;
+    }
     for (size_t i = 0; i < problem->n_parts; i++) {
         const struct assay_type_traits *t = problem->parts[i].type;
         if (!assay_backend_supports(b, t)) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin.h"
 #include "record.h"
 #include "term.h"
 #include "verify.h"
@@ -63,10 +64,16 @@ static void print_shell_word(FILE *f, const char *s) {
 }
 
 static void print_command(FILE *f, const struct assay_verify_report *r, size_t i) {
+    const char *option, *value;
     char id[ID_SIZE];
 
     case_id(r, i, id, sizeof id);
     fputs("  reproduce: assay verify ", f);
+    if (assay_backend_origin(r->plan->cases[i].runner.backend, &option, &value)) {
+        fprintf(f, "--%s ", option);
+        print_shell_word(f, value);
+        fputc(' ', f);
+    }
     if (problem_of(r, i)->parts[0].tensor != NULL) {
         fputs("--gguf ", f);
         print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");

@@ -133,13 +133,14 @@ static struct ggml_backend_buffer_type *find_repack(const struct assay_ggml_libr
     return NULL;
 }
 
-/* "ggml_mul_mat__zen4_repack" from the path of libggml-cpu-zen4.so. */
+/* "ggml_mul_mat__zen4_repack" from the path of libggml-cpu-zen4.so, "…__cpu" of libggml-cpu.so. */
 static void name_kernel(struct ggml_ctx *c) {
+    static const char many[] = "libggml-cpu-", one[] = "libggml-";
     const char *file = strrchr(c->lib->path, '/') + 1;
-    int n = (int)(strlen(file) - strlen("libggml-cpu-") - strlen(".so"));
 
-    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s", n, file + strlen("libggml-cpu-"),
-             c->repack_buft != NULL ? "_repack" : "");
+    file += strncmp(file, many, strlen(many)) == 0 ? strlen(many) : strlen(one);
+    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s", (int)(strlen(file) - strlen(".so")),
+             file, c->repack_buft != NULL ? "_repack" : "");
 }
 
 static void ctx_free(struct assay_ctx *ctx) {

@@ -15,6 +15,8 @@ static const char *chosen_dir;
 
 void assay_ggml_set_dir(const char *dir) { chosen_dir = dir; }
 
+const char *assay_ggml_dir(void) { return chosen_dir; }
+
 struct symbol {
     const char *name;
     size_t offset; /* of the function pointer in struct assay_ggml_library */
@@ -80,14 +82,31 @@ static const char *load_symbols(struct assay_ggml_library *lib, void *handle,
     return NULL;
 }
 
+/* 0: does not run here. A build for one machine has no score. */
 static int score_of(void *handle) {
     int (*score)(void);
     void *address = dlsym(handle, "ggml_backend_score");
 
     if (address == NULL)
-        return 0;
+        return 1;
     memcpy(&score, &address, sizeof score);
     return score();
+}
+
+/* The NAME of libggml-cpu-NAME.so, "" of libggml-cpu.so (a build for one machine); its length is
+ * put in *len. NULL for every other file. */
+static const char *cpu_library_name(const char *file, size_t *len) {
+    static const char prefix[] = "libggml-cpu", suffix[] = ".so";
+    size_t n = strlen(file);
+
+    if (n < sizeof prefix + sizeof suffix - 2 || strncmp(file, prefix, sizeof prefix - 1) != 0 ||
+        strcmp(file + n - (sizeof suffix - 1), suffix) != 0)
+        return NULL;
+    file += sizeof prefix - 1;
+    *len = n - (sizeof prefix - 1) - (sizeof suffix - 1);
+    if (*len == 0)
+        return file;
+    return *file == '-' && --*len > 0 ? file + 1 : NULL;
 }
 
 /* Opens the CPU library of `dir` that scores best on this machine, or the one that
@@ -102,19 +121,15 @@ static void *open_cpu_library(const char *dir, char *path, size_t path_size) {
     if (d == NULL)
         return NULL;
     while ((entry = readdir(d)) != NULL) {
-        static const char prefix[] = "libggml-cpu-";
-        const char *name = entry->d_name;
-        const char *suffix = strrchr(name, '.');
+        size_t len = 0;
+        const char *name = cpu_library_name(entry->d_name, &len);
         char candidate[4096];
         void *handle;
         int score, n;
 
-        if (strncmp(name, prefix, sizeof prefix - 1) != 0 || suffix == NULL ||
-            strcmp(suffix, ".so") != 0)
+        if (name == NULL)
             continue;
-        name += sizeof prefix - 1;
-        if (wanted != NULL && (strlen(wanted) != (size_t)(suffix - name) ||
-                               memcmp(wanted, name, strlen(wanted)) != 0))
+        if (wanted != NULL && (strlen(wanted) != len || memcmp(wanted, name, len) != 0))
             continue;
         n = snprintf(candidate, sizeof candidate, "%s/%s", dir, entry->d_name);
         if (n < 0 || (size_t)n >= sizeof candidate)
@@ -146,8 +161,11 @@ static void discard_log(int level, const char *text, void *user) {
 static const char *connect_registry(struct assay_ggml_library *lib) {
     struct ggml_backend_reg *(*backend_init)(void);
     struct ggml_backend_reg *reg;
+    /* The entry of a library made to be loaded at run time; else the one to link with. */
     void *address = dlsym(lib->cpu_handle, "ggml_backend_init");
 
+    if (address == NULL)
+        address = dlsym(lib->cpu_handle, "ggml_backend_cpu_reg");
     if (address == NULL)
         return "ggml_backend_init";
     memcpy(&backend_init, &address, sizeof backend_init);
@@ -222,4 +240,26 @@ const char *assay_ggml_library(void) {
     const struct assay_ggml_library *lib = assay_ggml_library_get(&why);
 
     return lib != NULL ? strrchr(lib->path, '/') + 1 : NULL;
+}
+
+static const char *text_of(const struct assay_ggml_library *lib, const char *symbol) {
+    const char *(*function)(void);
+    void *address = assay_ggml_symbol(lib, symbol);
+
+    if (address == NULL)
+        return "unknown";
+    memcpy(&function, &address, sizeof function);
+    return function();
+}
+
+const char *assay_ggml_version(void) {
+    static char text[80];
+    const char *why;
+    const struct assay_ggml_library *lib = assay_ggml_library_get(&why);
+
+    if (lib == NULL)
+        return NULL;
+    snprintf(text, sizeof text, "%s (commit %s)", text_of(lib, "ggml_version"),
+             text_of(lib, "ggml_commit"));
+    return text;
 }
