@@ -2,8 +2,15 @@
 
 #include <string.h>
 
+extern const struct assay_check assay_check_special_row, assay_check_nonfinite_row,
+    assay_check_repeat_row, assay_check_threads_row, assay_check_batch_row, assay_check_slice_row,
+    assay_check_metamorphic_row;
+
 const struct assay_check *const assay_checks[] = {
-    NULL,
+    &assay_check_special_row,     &assay_check_nonfinite_row,
+    &assay_check_repeat_row,      &assay_check_threads_row,
+    &assay_check_batch_row,       &assay_check_slice_row,
+    &assay_check_metamorphic_row, NULL,
 };
 
 const struct assay_check *assay_check_by_name(const char *name) {
