@@ -6,7 +6,10 @@ extern const struct assay_check assay_check_special_row, assay_check_nonfinite_r
     assay_check_repeat_row, assay_check_threads_row, assay_check_batch_row, assay_check_slice_row,
     assay_check_metamorphic_row;
 
+extern const struct assay_check assay_check_statistics_row;
+
 const struct assay_check *const assay_checks[] = {
+    &assay_check_statistics_row,
     &assay_check_special_row,     &assay_check_nonfinite_row,
     &assay_check_repeat_row,      &assay_check_threads_row,
     &assay_check_batch_row,       &assay_check_slice_row,

@@ -1,11 +1,11 @@
 /* How far a correct kernel strays as a rule.
  *
  * The worst case adds up every rounding error with the same sign and every partial sum at its
- * largest: γ_n·Σ|w·x|, of the order n·√n·u·Q for Q² = Σ (w_k·x_k)². Neither happens. Rounding errors
- * behave as random numbers of mean zero, whatever the ones before were (Higham and Mary, "A New
- * Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41(5), 2019, whose bound
- * is λ·√n·u for n·u; Connolly, Higham and Mary, "Stochastic Rounding and Its Probabilistic Backward
- * Error Analysis", SIAM J. Sci. Comput. 43(1), 2021, for mean-independence in the place of
+ * largest: γ_n·Σ|w·x|, of the order n·√n·u·Q for Q² = Σ (w_k·x_k)². Neither happens. Rounding
+ * errors behave as random numbers of mean zero, whatever the ones before were (Higham and Mary, "A
+ * New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41(5), 2019, whose
+ * bound is λ·√n·u for n·u; Connolly, Higham and Mary, "Stochastic Rounding and Its Probabilistic
+ * Backward Error Analysis", SIAM J. Sci. Comput. 43(1), 2021, for mean-independence in the place of
  * independence); and sums of products of random sign grow like Q, not like Σ|w·x| (Higham and Mary,
  * "Sharper Probabilistic Backward Error Analysis for Basic Linear Algebra Kernels with Random
  * Data", SIAM J. Sci. Comput. 42(5), 2020). The signs are no assumption here: whoever uses this
@@ -17,20 +17,21 @@
  * variance is at most a third of what follows. The x̂_k have independent fair signs, independent of
  * their magnitudes and of everything about the kernel.
  *
- * Variance. E s_t² = q(T_t), the sum of q_k² over T_t with q_k = (|a_k|+|b_k|)·|x̂_k| (a_k and b_k may
- * be summed apart). A product passes through at most D = assay_path_roundings roundings, so
- * Σ_t q(T_t) <= D·Q², and e, a sum of uncorrelated terms, has E e² <= σ² = u²·D·Q². The order of
+ * Variance. E s_t² = q(T_t), the sum of q_k² over T_t with q_k = (|a_k|+|b_k|)·|x̂_k| (a_k and b_k
+ * may be summed apart). A product passes through at most D = assay_path_roundings roundings, so Σ_t
+ * q(T_t) <= D·Q², and e, a sum of uncorrelated terms, has E e² <= σ² = u²·D·Q². The order of
  * summation does not enter. D is taken one larger, which pays for the partial sums' own errors and
  * for yq's.
  *
  * Rounding errors that outputs share (of a decoded weight, of a sum of activations) change nothing
- * for one output. Over outputs, only independence between rows of x is used below, for fixed weights.
+ * for one output. Over outputs, only independence between rows of x is used below, for fixed
+ * weights.
  *
  * Tail. Let z = e/σ and |λ| < 1. By Hoeffding's lemma for martingale differences (Azuma), for given
  * data, E exp(λz) <= exp(λ²·W/2), W = Σ_t s_t²/(D·Q²). A sum of independent fair signs times
  * constants is sub-Gaussian, so E exp(θ·s_t²/q(T_t)) <= (1-2θ)^-½ for 0 <= θ < ½. W is a weighted
- * mean of s_t²/q(T_t) and 0 with weights q(T_t)/(D·Q²); exp is convex, so E exp(θW) <= (1-2θ)^-½ too
- * (Jensen), and with θ = λ²/2
+ * mean of s_t²/q(T_t) and 0 with weights q(T_t)/(D·Q²); exp is convex, so E exp(θW) <= (1-2θ)^-½
+ * too (Jensen), and with θ = λ²/2
  *
  *     E exp(λ|z|) <= E exp(λz) + E exp(-λz) <= 2·(1-λ²)^-½.
  *
@@ -42,10 +43,10 @@
  *     t = (nats/n + ln 2 - ½·ln(1-λ²)) / λ.
  *
  * Symmetry. Rounding to nearest is odd, and so is a kernel made of it: with the signs of a row of x
- * reversed its errors are reversed, exactly. So errors are symmetric whatever their distribution, and
- * independent over rows. For symmetric U, given |U|, Hoeffding's inequality for the signs alone gives
- * P(|ΣU| >= λ·sqrt(ΣU²)) <= 2·exp(-λ²/2) (Efron, "Student's t-Test under Symmetry Conditions",
- * J. Amer. Stat. Assoc. 64, 1969). */
+ * reversed its errors are reversed, exactly. So errors are symmetric whatever their distribution,
+ * and independent over rows. For symmetric U, given |U|, Hoeffding's inequality for the signs alone
+ * gives P(|ΣU| >= λ·sqrt(ΣU²)) <= 2·exp(-λ²/2) (Efron, "Student's t-Test under Symmetry
+ * Conditions", J. Amer. Stat. Assoc. 64, 1969). */
 #include "rounding_model.h"
 
 #include <float.h>
