@@ -1,5 +1,4 @@
-/* Command-line options as a table: one source for parsing (getopt_long), --help and the man page.
- */
+/* Command-line options as a table: one source for parsing (getopt_long), --help and the man page. */
 #ifndef ASSAY_HARNESS_OPTIONS_H
 #define ASSAY_HARNESS_OPTIONS_H
 
@@ -32,11 +31,11 @@ struct assay_args {
 };
 
 struct assay_command {
-    const char *name;                   /* "verify" */
-    const char *synopsis;               /* "[OPTIONS]", "FILE.gguf [OPTIONS]" */
-    const char *summary;                /* one line for `assay --help` */
-    const char *details;                /* paragraphs for --help and the man page; may be NULL */
-    const char *examples;               /* lines "$ assay …" with a comment above each */
+    const char *name;       /* "verify" */
+    const char *synopsis;   /* "[OPTIONS]", "FILE.gguf [OPTIONS]" */
+    const char *summary;    /* one line for `assay --help` */
+    const char *details;    /* paragraphs for --help and the man page; may be NULL */
+    const char *examples;   /* lines "$ assay …" with a comment above each */
     const struct assay_option *options; /* ends with name == NULL; --help is implied */
     size_t min_positional, max_positional;
     bool hidden; /* worker commands */
