@@ -273,29 +273,84 @@ static void add_place(const struct judge *j, size_t i, size_t col, json_t *findi
                             json_integer((json_int_t)(k0 / j->env->type->block_len)));
 }
 
-static void found_output(struct judge *j, enum assay_statistic s, size_t i, size_t col,
-                         double value, double limit, size_t wrong) {
+/* The wrong outputs of one kind: the worst, and what their places have in common. */
+struct wrong {
+    size_t count;
+    size_t i, col; /* of the worst */
+    double value, limit;
+    size_t first_row, first_col;
+    size_t row_step, col_step; /* greatest common divisor of the distances from the first */
+};
+
+static size_t common_divisor(size_t a, size_t b) {
+    while (b != 0) {
+        size_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* Outputs come in the order of their rows. */
+static void add_wrong(struct wrong *w, size_t i, size_t col, double value, double limit) {
+    if (w->count++ == 0) {
+        w->first_row = i;
+        w->first_col = col;
+    }
+    size_t distance = col > w->first_col ? col - w->first_col : w->first_col - col;
+    w->row_step = common_divisor(w->row_step, i - w->first_row);
+    w->col_step = common_divisor(w->col_step, distance);
+    if (w->count == 1 || !(value * w->limit <= w->value * limit)) { /* a NaN is the worst */
+        w->i = i;
+        w->col = col;
+        w->value = value;
+        w->limit = limit;
+    }
+}
+
+/* ", all in columns j = 5 (mod 16) of y" where that can hardly be chance, else "". */
+static void describe_pattern(const struct wrong *w, const struct design *g, char *text,
+                             size_t size) {
+    enum { FEW = 4, WIDE = 4 };
+
+    text[0] = '\0';
+    if (w->count < FEW)
+        return;
+    if (w->col_step == 0)
+        snprintf(text, size, ", all in column %zu of y", w->first_col);
+    else if (w->row_step == 0 && g->m > 1)
+        snprintf(text, size, ", all in row %zu of y", w->first_row);
+    else if (w->col_step >= WIDE)
+        snprintf(text, size, ", all in columns j = %zu (mod %zu) of y", w->first_col % w->col_step,
+                 w->col_step);
+    else if (w->row_step >= WIDE)
+        snprintf(text, size, ", all in %s = %zu (mod %zu)", g->sparse ? "lanes k" : "rows i",
+                 w->first_row % w->row_step, w->row_step);
+}
+
+static void found_output(struct judge *j, enum assay_statistic s, const struct wrong *w) {
     const struct design *g = j->design;
-    const struct assay_ref_elem *e = &j->ref[i * g->n + col];
-    double got = (double)j->out.y[i * j->out.ldy + col];
+    const struct assay_ref_elem *e = &j->ref[w->i * g->n + w->col];
+    double got = (double)j->out.y[w->i * j->out.ldy + w->col];
     double sigma = assay_rounding_sigma(&j->arith, j->env->type, j->length, e);
-    char place[96] = "";
+    char place[96] = "", pattern[96];
     json_t *where = json_object();
 
-    add_place(j, i, col, where, place, sizeof place);
+    add_place(j, w->i, w->col, where, place, sizeof place);
+    describe_pattern(w, g, pattern, sizeof pattern);
     j->finding = assay_check_fail(
-        "%zu of %zu outputs err beyond %s; the worst by %.3g standard deviations, %s", wrong,
+        "%zu of %zu outputs err beyond %s%s; the worst by %.3g standard deviations, %s", w->count,
         g->m * g->n, s == ASSAY_STATISTIC_BOUND ? "the worst case" : "what rounding explains",
-        fabs(got - e->yq) / sigma, place);
+        pattern, fabs(got - e->yq) / sigma, place);
     json_object_update(j->finding, where);
     json_decref(where);
-    json_object_set_new(j->finding, "row", json_integer((json_int_t)i));
-    json_object_set_new(j->finding, "column", json_integer((json_int_t)col));
+    json_object_set_new(j->finding, "row", json_integer((json_int_t)w->i));
+    json_object_set_new(j->finding, "column", json_integer((json_int_t)w->col));
     json_object_set_new(j->finding, "got", assay_json_real(got));
     json_object_set_new(j->finding, "expected", assay_json_real(e->yq));
     json_object_set_new(j->finding, "bound",
-                        assay_json_real(s == ASSAY_STATISTIC_BOUND ? limit : limit * sigma));
-    set_statistic(j->finding, s, value, limit);
+                        assay_json_real(s == ASSAY_STATISTIC_BOUND ? w->limit : w->limit * sigma));
+    set_statistic(j->finding, s, w->value, w->limit);
     set_shape(j->finding, g);
 }
 
@@ -303,10 +358,7 @@ static void found_output(struct judge *j, enum assay_statistic s, size_t i, size
 static void judge_outputs(struct judge *j) {
     const struct design *g = j->design;
     double limit = assay_limit_mean_abs(1, j->nats);
-    struct {
-        size_t wrong, i, col;
-        double value, limit;
-    } worst[2] = {{0}}; /* by the bound, by the model */
+    struct wrong by_bound = {0}, by_model = {0};
 
     for (size_t i = 0; i < g->m; i++)
         for (size_t col = 0; col < g->n; col++) {
@@ -319,26 +371,15 @@ static void judge_outputs(struct judge *j) {
             if (!isfinite(e->yq) || isinf(bound))
                 continue;
             j->tally->outputs++;
-            double values[2] = {fabs(error), fabs(error) / sigma}, limits[2] = {bound, limit};
-            for (int k = 0; k < 2; k++) {
-                if (k == 1 && sigma == 0)
-                    continue;
-                if (!beyond(j, k == 0 ? ASSAY_STATISTIC_BOUND : ASSAY_STATISTIC_OUTPUT, values[k],
-                            limits[k]))
-                    continue;
-                if (worst[k].wrong++ == 0 ||
-                    !(values[k] * worst[k].limit <= worst[k].value * limits[k])) {
-                    worst[k].i = i;
-                    worst[k].col = col;
-                    worst[k].value = values[k];
-                    worst[k].limit = limits[k];
-                }
-            }
+            if (beyond(j, ASSAY_STATISTIC_BOUND, fabs(error), bound))
+                add_wrong(&by_bound, i, col, fabs(error), bound);
+            if (sigma > 0 && beyond(j, ASSAY_STATISTIC_OUTPUT, fabs(error) / sigma, limit))
+                add_wrong(&by_model, i, col, fabs(error) / sigma, limit);
         }
-    for (int k = 1; k >= 0 && j->finding == NULL; k--) /* the model's limit is the tighter one */
-        if (worst[k].wrong > 0)
-            found_output(j, k == 0 ? ASSAY_STATISTIC_BOUND : ASSAY_STATISTIC_OUTPUT, worst[k].i,
-                         worst[k].col, worst[k].value, worst[k].limit, worst[k].wrong);
+    if (by_model.count > 0) /* says more: it gives a measure */
+        found_output(j, ASSAY_STATISTIC_OUTPUT, &by_model);
+    else if (by_bound.count > 0)
+        found_output(j, ASSAY_STATISTIC_BOUND, &by_bound);
 }
 
 /* Sums over a group of outputs, row of x by row of x. */
