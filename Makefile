@@ -141,6 +141,19 @@ $(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_S
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
+# Shared objects: the example, and the tests' plugins.
+PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
+
+.PHONY: plugins
+plugins: $(PLUGINS) ## Build the example plugin and those of the tests
+
+$(BUILD)/%.so: %.c impl/plugin.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  SO    $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $< -ldl -lm
+
+$(BUILD)/harness/tests/test_plugin.o: ISA_FLAGS = -DASSAY_TEST_BUILD='"$(abspath $(BUILD))"'
+
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC)))
 
 # make for the targets below: as many jobs as there are CPUs, unless -j was given.
@@ -156,7 +169,7 @@ check: ## Install what is missing, build, run every test (TEST=suite/name runs a
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all $(BUILD)/tests
+run-tests: all plugins $(BUILD)/tests
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"

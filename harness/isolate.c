@@ -104,6 +104,8 @@ static _Noreturn void child_loop(const struct assay_isolate *iso, int fd) {
     uint64_t item;
 
     child_setup();
+    /* Standard output may be a record; what a kernel prints must not get into it. */
+    dup2(STDERR_FILENO, STDOUT_FILENO);
     while (read_all(fd, &item, sizeof item, -1) == RECEIVED) {
         json_t *result = iso->work((size_t)item, iso->user);
         bool ok = send_result(fd, result);

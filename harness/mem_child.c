@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "datasets/rng.h"
 #include "mem.h"
@@ -17,12 +18,19 @@ struct job {
     unsigned long long threads, tokens, layers;
 };
 
+/* Where the answer goes. What a plugin prints goes to standard error instead. */
+static FILE *answer;
+
+static bool take_stdout(void) {
+    int fd = dup(STDOUT_FILENO);
+    answer = fd >= 0 ? fdopen(fd, "w") : NULL;
+    return answer && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0;
+}
+
 static int reply(json_t *j) {
-    if (!j)
-        return ASSAY_EXIT_USAGE;
-    json_dumpf(j, stdout, JSON_COMPACT);
+    bool ok = j && json_dumpf(j, answer, JSON_COMPACT) == 0;
     json_decref(j);
-    return ASSAY_EXIT_OK;
+    return fclose(answer) == 0 && ok ? ASSAY_EXIT_OK : ASSAY_EXIT_USAGE;
 }
 
 /* An error is an answer like any other: only a crash ends with another exit code. */
@@ -189,6 +197,8 @@ static int run(const struct assay_args *args) {
     };
     char err[256];
 
+    if (!take_stdout())
+        return ASSAY_EXIT_USAGE;
     if (plugin && !assay_plugin_add_here(plugin, err, sizeof err))
         return reply(error_reply(err));
     job.ctx.backend = backend ? assay_backend_by_name(backend) : NULL;

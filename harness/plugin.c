@@ -11,7 +11,7 @@
 #include "impl/plugin/loader.h"
 #include "isolate.h"
 
-enum { READ_TIMEOUT_S = 10 };
+enum { READ_TIMEOUT_S = 10 }; /* most that reading may take; --timeout may be less */
 
 /* ---- Reading in a child ---------------------------------------------------------------------- */
 
@@ -28,9 +28,6 @@ struct read_job {
 
 static json_t *read_work(void *user) {
     const struct read_job *job = user;
-
-    /* Standard output may be a record; a library that prints must not get into it. */
-    dup2(STDERR_FILENO, STDOUT_FILENO);
     return json_boolean(
         assay_plugin_read(job->path, &job->out->info, job->out->err, sizeof job->out->err));
 }
@@ -59,8 +56,8 @@ const struct assay_backend *assay_plugin_add_here(const char *path, char *err, s
     return assay_plugin_read(path, &info, err, err_size) ? add(path, &info, err, err_size) : NULL;
 }
 
-const struct assay_backend *assay_plugin_add(const char *path, bool *crashed, char *err,
-                                             size_t err_size) {
+const struct assay_backend *assay_plugin_add(const char *path, int timeout_s, bool *crashed,
+                                             char *err, size_t err_size) {
     struct reading *out =
         mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct read_job job = {path, out};
@@ -73,7 +70,7 @@ const struct assay_backend *assay_plugin_add(const char *path, bool *crashed, ch
         snprintf(err, err_size, "no memory to read it: %s", strerror(errno));
         return NULL;
     }
-    result = assay_isolate_once(read_work, &job, READ_TIMEOUT_S);
+    result = assay_isolate_once(read_work, &job, timeout_s);
     crash = json_string_value(json_object_get(result, "crash"));
     if (crash != NULL) {
         *crashed = true;
@@ -113,6 +110,7 @@ json_t *assay_plugins_json(void) { return json_incref(journal); }
 struct addition {
     const struct assay_args *args;
     struct assay_plugins *plugins;
+    unsigned long long timeout_s;
 };
 
 static bool add_item(const char *path, void *user) {
@@ -122,7 +120,7 @@ static bool add_item(const char *path, void *user) {
     bool crashed;
     char err[256];
 
-    b = assay_plugin_add(path, &crashed, err, sizeof err);
+    b = assay_plugin_add(path, (int)a->timeout_s, &crashed, err, sizeof err);
     note(path, b, err);
     if (b != NULL) {
         p->backends[p->n++] = b;
@@ -150,9 +148,13 @@ static bool take_ggml(const struct assay_args *args) {
 }
 
 bool assay_plugins_from_args(const struct assay_args *args, struct assay_plugins *plugins) {
-    struct addition a = {args, plugins};
+    struct addition a = {args, plugins, READ_TIMEOUT_S};
 
     *plugins = (struct assay_plugins){.n = 0};
+    if (!assay_args_u64(args, "timeout", &a.timeout_s, 1, 86400))
+        return false;
+    if (a.timeout_s > READ_TIMEOUT_S)
+        a.timeout_s = READ_TIMEOUT_S;
     return take_ggml(args) && assay_args_list(args, "plugin", add_item, &a);
 }
 

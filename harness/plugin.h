@@ -38,9 +38,10 @@ bool assay_plugins_from_args(const struct assay_args *args, struct assay_plugins
  * success. */
 int assay_plugins_exit(const struct assay_plugins *plugins, int code);
 
-/* Reads a plugin in a child process and registers a backend for it. NULL with a reason in err. */
-const struct assay_backend *assay_plugin_add(const char *path, bool *crashed, char *err,
-                                             size_t err_size);
+/* Reads a plugin in a child process and registers a backend for it. NULL with a reason in err;
+ * *crashed says whether the child died or was killed after timeout_s. */
+const struct assay_backend *assay_plugin_add(const char *path, int timeout_s, bool *crashed,
+                                             char *err, size_t err_size);
 /* The same in this process, for workers that hold nothing to lose. */
 const struct assay_backend *assay_plugin_add_here(const char *path, char *err, size_t err_size);
 

@@ -149,8 +149,9 @@ struct assay_plugin {
     /* The rest may be NULL. */
 
     /* Row lookup: writes the decoded rows ids[0 … count-1] of W to y[count × in], bit for bit what
-     * the format defines (rounded to binary16 where the store keeps its weights so). Ids are in
-     * range and may repeat; count >= 1. */
+     * ggml's own decoders give, signs of zeros included (rounded to binary16 where the store has a
+     * copy of its own and its class is WEIGHT_F16). Ids are in range and may repeat; count >= 1.
+     * `assay mem` needs it for the embedding. */
     int (*rows)(void *store, const int64_t *ids, size_t count, float *y, char *err,
                 size_t err_size);
     /* Bytes of the store's own copy of the weights. 0, or no function: it multiplies from the bytes

@@ -55,6 +55,16 @@ static void expect_error(const char *text) {
     cr_assert_stderr_eq_str(text);
 }
 
+Test(options, a_list_given_again_is_added_to_and_others_are_replaced) {
+    struct assay_args args;
+    int code;
+
+    cr_assert(parse(&args, &code, 8, "frob", "-t", "a,b", "-j1", "--type=c", "-j", "3", "-td"));
+    cr_assert_str_eq(assay_args_get(&args, "type"), "a,b,c,d");
+    cr_assert_str_eq(assay_args_get(&args, "threads"), "3");
+    assay_args_free(&args);
+}
+
 Test(options, values_fallbacks_flags_and_positionals) {
     struct assay_args args;
     int code;
