@@ -31,7 +31,8 @@ ASSAY_INLINE float quantise_block(const float *x, size_t n, int8_t *q, int16_t *
     const __m256 r = _mm256_set1_ps(127.0f / amax);
     for (size_t i = 0; i < n; i += 32) {
         __m256i v[4];
-        ASSAY_UNROLL for (int j = 0; j < 4; j++) /* rounds half to even: MXCSR's default */
+        ASSAY_UNROLL
+        for (int j = 0; j < 4; j++) /* rounds half to even: MXCSR's default */
             v[j] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i + 8 * j), r));
         /* Packing works within 128-bit lanes; the permutation restores the order. */
         __m256i b =

@@ -35,24 +35,6 @@ struct block32_type {
 
 /* ---- One to three rows of activations: dot products straight from the blocks ----------------- */
 
-/* Σ of the lanes of p[0…7] to lanes 0…7 (32-bit lanes). */
-ASSAY_INLINE __m256i join_sums(__m256i lo, __m256i hi) {
-    return _mm256_add_epi32(_mm256_permute2x128_si256(lo, hi, 0x20),
-                            _mm256_permute2x128_si256(lo, hi, 0x31));
-}
-ASSAY_INLINE __m256i sum_each32(const __m256i p[8]) {
-    __m256i lo = _mm256_hadd_epi32(_mm256_hadd_epi32(p[0], p[1]), _mm256_hadd_epi32(p[2], p[3]));
-    __m256i hi = _mm256_hadd_epi32(_mm256_hadd_epi32(p[4], p[5]), _mm256_hadd_epi32(p[6], p[7]));
-    return join_sums(lo, hi);
-}
-/* The same for 16-bit lanes, any four of which sum without overflow. */
-ASSAY_INLINE __m256i sum_each16(const __m256i p[8]) {
-    __m256i one = _mm256_set1_epi16(1);
-    __m256i lo = _mm256_hadd_epi16(_mm256_hadd_epi16(p[0], p[1]), _mm256_hadd_epi16(p[2], p[3]));
-    __m256i hi = _mm256_hadd_epi16(_mm256_hadd_epi16(p[4], p[5]), _mm256_hadd_epi16(p[6], p[7]));
-    return join_sums(_mm256_madd_epi16(lo, one), _mm256_madd_epi16(hi, one));
-}
-
 /* Eight blocks of one row, or the first `count` of them, times m activation rows. `count` is a
  * constant 8 but for the last blocks of a row. */
 ASSAY_INLINE void block32_dot_group(const struct block32_type *t, const struct assay_act *act,
@@ -63,7 +45,9 @@ ASSAY_INLINE void block32_dot_group(const struct block32_type *t, const struct a
     __m256i live = _mm256_set1_epi32(-1);
     if (count == 8) {
         const uint8_t *at[8];
-        ASSAY_UNROLL for (int i = 0; i < 8; i++) at[i] = block + (size_t)i * t->bytes;
+        ASSAY_UNROLL
+        for (int i = 0; i < 8; i++)
+            at[i] = block + (size_t)i * t->bytes;
         d = gather_halves(at, t->d_at);
         if (t->has_m)
             add = gather_halves(at, t->m_at);
@@ -79,21 +63,24 @@ ASSAY_INLINE void block32_dot_group(const struct block32_type *t, const struct a
         live =
             _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     }
-    ASSAY_UNROLL for (int i = 0; i < 8; i++) {
+    ASSAY_UNROLL
+    for (int i = 0; i < 8; i++) {
         if (i >= count) {
             for (int r = 0; r < m; r++)
                 p[r][i] = _mm256_setzero_si256();
             continue;
         }
         __m256i code = t->row_codes(block + (size_t)i * t->bytes);
-        ASSAY_UNROLL for (int r = 0; r < m; r++) {
+        ASSAY_UNROLL
+        for (int r = 0; r < m; r++) {
             __m256i x = load256(act->q + (size_t)r * act->q_stride + (b + (size_t)i) * 32);
             p[r][i] = t->is_signed
                           ? _mm256_madd_epi16(pair_products_signed(code, x), _mm256_set1_epi16(1))
                           : _mm256_maddubs_epi16(code, x);
         }
     }
-    ASSAY_UNROLL for (int r = 0; r < m; r++) {
+    ASSAY_UNROLL
+    for (int r = 0; r < m; r++) {
         __m256i sum = t->is_signed ? sum_each32(p[r]) : sum_each16(p[r]);
         __m256i sums = load256(act->sums + (size_t)r * act->sums_stride + b * 2);
         if (t->offset)
@@ -157,7 +144,9 @@ ASSAY_INLINE void block32_pack(const struct block32_type *t, const uint8_t *cons
                                uint8_t *unit) {
     __m256i code[8];
     t->panel_codes(block, code);
-    ASSAY_UNROLL for (int i = 0; i < 8; i++) store256(unit + 32 * i, code[i]);
+    ASSAY_UNROLL
+    for (int i = 0; i < 8; i++)
+        store256(unit + 32 * i, code[i]);
     _mm256_storeu_ps((float *)(unit + UNIT32_D), gather_halves(block, t->d_at));
     if (t->has_m)
         _mm256_storeu_ps((float *)(unit + UNIT32_M), gather_halves(block, t->m_at));
@@ -190,7 +179,8 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
     size_t unit_bytes = block32_unit_bytes(t);
     const __m256i one = _mm256_set1_epi16(1);
     __m256 acc[TILE_ROWS][2];
-    ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+    ASSAY_UNROLL
+    for (int r = 0; r < mr; r++) {
         acc[r][0] = _mm256_loadu_ps(a->acc + r * PANEL_PAIR);
         acc[r][1] = _mm256_loadu_ps(a->acc + r * PANEL_PAIR + PANEL_ROWS);
     }
@@ -198,9 +188,11 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
         const int8_t *q = a->q + b * 32;
         const int32_t *aux = a->aux + b;
         __m256i part[TILE_ROWS][2], sum[TILE_ROWS][2];
-        ASSAY_UNROLL for (int i = 0; i < 8; i++) {
+        ASSAY_UNROLL
+        for (int i = 0; i < 8; i++) {
             __m256i c0 = load256(w[0] + 32 * i), c1 = load256(w[1] + 32 * i);
-            ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+            ASSAY_UNROLL
+            for (int r = 0; r < mr; r++) {
                 __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * i), p0, p1;
                 if (t->is_signed) {
                     p0 = _mm256_madd_epi16(pair_products_signed(c0, x), one);
@@ -229,9 +221,11 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
                 }
             }
         }
-        ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+        ASSAY_UNROLL
+        for (int r = 0; r < mr; r++) {
             __m256 da = _mm256_broadcast_ss(a->d + (size_t)r * a->d_stride + b);
-            ASSAY_UNROLL for (int p = 0; p < 2; p++) {
+            ASSAY_UNROLL
+            for (int p = 0; p < 2; p++) {
                 const float *d = (const float *)(w[p] + UNIT32_D);
                 __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][p]), _mm256_loadu_ps(d));
                 if (t->has_m) {
@@ -244,7 +238,8 @@ ASSAY_INLINE void block32_tile(const struct block32_type *t, const struct panel_
         w[0] += unit_bytes;
         w[1] += unit_bytes;
     }
-    ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+    ASSAY_UNROLL
+    for (int r = 0; r < mr; r++) {
         _mm256_storeu_ps(a->acc + r * PANEL_PAIR, acc[r][0]);
         _mm256_storeu_ps(a->acc + r * PANEL_PAIR + PANEL_ROWS, acc[r][1]);
     }

@@ -33,11 +33,8 @@ ASSAY_INLINE void k4_scales(__m256i raw, __m256i *scales, __m256i *mins) {
     *mins = _mm256_unpackhi_epi8(v, v);
 }
 
-ASSAY_INLINE void q4_k_codes(const __m256i *plane, __m256i out[8]) {
-    ASSAY_UNROLL for (int j = 0; j < 4; j++) {
-        out[2 * j] = low_nibbles(plane[j]);
-        out[2 * j + 1] = high_nibbles(plane[j]);
-    }
+ASSAY_INLINE __m256i q4_k_codes(const __m256i *plane, int g) {
+    return g % 2 ? high_nibbles(plane[g / 2]) : low_nibbles(plane[g / 2]);
 }
 
 static const struct superblock_type q4_k = {
@@ -55,10 +52,8 @@ static const struct superblock_type q4_k = {
     .run = 8, /* 16·127·15 = 30480 */
 };
 
-ASSAY_INLINE void q5_k_codes(const __m256i *plane, __m256i out[8]) {
-    q4_k_codes(plane, out);
-    ASSAY_UNROLL for (int j = 0; j < 8; j++) out[j] =
-        _mm256_or_si256(out[j], byte_bits(plane[4], j, 1, 4));
+ASSAY_INLINE __m256i q5_k_codes(const __m256i *plane, int g) {
+    return _mm256_or_si256(q4_k_codes(plane, g), byte_bits(plane[4], g, 1, 4));
 }
 
 static const struct superblock_type q5_k = {
@@ -84,14 +79,11 @@ ASSAY_INLINE void q6_k_scales(__m256i raw, __m256i *scales, __m256i *mins) {
     *scales = raw;
 }
 
-ASSAY_INLINE void q6_k_codes(const __m256i *plane, __m256i out[8]) {
-    ASSAY_UNROLL for (int h = 0; h < 2; h++) {
-        __m256i high = plane[4 + h];
-        out[4 * h] = _mm256_or_si256(low_nibbles(plane[2 * h]), byte_bits(high, 0, 2, 4));
-        out[4 * h + 1] = _mm256_or_si256(low_nibbles(plane[2 * h + 1]), byte_bits(high, 2, 2, 4));
-        out[4 * h + 2] = _mm256_or_si256(high_nibbles(plane[2 * h]), byte_bits(high, 4, 2, 4));
-        out[4 * h + 3] = _mm256_or_si256(high_nibbles(plane[2 * h + 1]), byte_bits(high, 6, 2, 4));
-    }
+ASSAY_INLINE __m256i q6_k_codes(const __m256i *plane, int g) {
+    int half = g / 4, j = g % 4;
+    __m256i low = plane[2 * half + j % 2];
+    return _mm256_or_si256(j < 2 ? low_nibbles(low) : high_nibbles(low),
+                           byte_bits(plane[4 + half], 2 * j, 2, 4));
 }
 
 static const struct superblock_type q6_k = {
@@ -115,8 +107,8 @@ ASSAY_INLINE void q2_k_scales(__m256i raw, __m256i *scales, __m256i *mins) {
     *mins = high_nibbles(raw);
 }
 
-ASSAY_INLINE void q2_k_codes(const __m256i *plane, __m256i out[8]) {
-    ASSAY_UNROLL for (int j = 0; j < 8; j++) out[j] = byte_bits(plane[j / 4], 2 * (j % 4), 2, 0);
+ASSAY_INLINE __m256i q2_k_codes(const __m256i *plane, int g) {
+    return byte_bits(plane[g / 4], 2 * (g % 4), 2, 0);
 }
 
 static const struct superblock_type q2_k = {
@@ -152,10 +144,8 @@ ASSAY_INLINE void q3_k_scales(__m256i raw, __m256i *scales, __m256i *mins) {
     *scales = _mm256_sub_epi8(v, _mm256_set1_epi8(32));
 }
 
-ASSAY_INLINE void q3_k_codes(const __m256i *plane, __m256i out[8]) {
-    q2_k_codes(plane, out);
-    ASSAY_UNROLL for (int j = 0; j < 8; j++) out[j] =
-        _mm256_or_si256(out[j], byte_bits(plane[2], j, 1, 2));
+ASSAY_INLINE __m256i q3_k_codes(const __m256i *plane, int g) {
+    return _mm256_or_si256(q2_k_codes(plane, g), byte_bits(plane[2], g, 1, 2));
 }
 
 static const struct superblock_type q3_k = {

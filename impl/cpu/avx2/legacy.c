@@ -14,7 +14,8 @@ ASSAY_INLINE __m256i row_nibbles(const uint8_t *qs) {
 
 ASSAY_INLINE void panel_nibbles(const uint8_t *const block[PANEL_ROWS], size_t at, __m256i out[8]) {
     transpose16(block, at, out);
-    ASSAY_UNROLL for (int i = 0; i < 4; i++) {
+    ASSAY_UNROLL
+    for (int i = 0; i < 4; i++) {
         out[4 + i] = _mm256_and_si256(_mm256_srli_epi16(out[i], 4), _mm256_set1_epi8(15));
         out[i] = _mm256_and_si256(out[i], _mm256_set1_epi8(15));
     }
@@ -40,13 +41,15 @@ ASSAY_INLINE __m256i row_five(const uint8_t *qh, const uint8_t *qs) {
 ASSAY_INLINE void panel_five(const uint8_t *const block[PANEL_ROWS], size_t qh, size_t qs,
                              __m256i out[8]) {
     int32_t word[PANEL_ROWS];
-    ASSAY_UNROLL for (int r = 0; r < PANEL_ROWS; r++)
+    ASSAY_UNROLL
+    for (int r = 0; r < PANEL_ROWS; r++)
         memcpy(&word[r], block[r] + qh, sizeof word[r]);
     __m256i words = load256(word);
     panel_nibbles(block, qs, out);
     __m256i lane = _mm256_setr_epi32(0x00000000, 0x04040404, 0x08080808, 0x0c0c0c0c, 0x00000000,
                                      0x04040404, 0x08080808, 0x0c0c0c0c);
-    ASSAY_UNROLL for (int i = 0; i < 8; i++) {
+    ASSAY_UNROLL
+    for (int i = 0; i < 8; i++) {
         __m256i from = _mm256_add_epi8(lane, _mm256_set1_epi8((char)(i / 2)));
         __m256i mask = _mm256_set1_epi32(i % 2 ? (int)0x80402010 : 0x08040201);
         out[i] = _mm256_or_si256(out[i], fifth_bits(words, from, mask));
@@ -142,7 +145,9 @@ ASSAY_INLINE __m256i iq4_nl_row(const uint8_t *block) {
 }
 ASSAY_INLINE void iq4_nl_panel(const uint8_t *const block[PANEL_ROWS], __m256i out[8]) {
     panel_nibbles(block, FIELD(iq4_nl, qs), out);
-    ASSAY_UNROLL for (int i = 0; i < 8; i++) out[i] = iq4_codebook(out[i]);
+    ASSAY_UNROLL
+    for (int i = 0; i < 8; i++)
+        out[i] = iq4_codebook(out[i]);
 }
 static const struct block32_type iq4_nl = {
     .bytes = sizeof(struct assay_block_iq4_nl),

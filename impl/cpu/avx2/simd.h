@@ -65,11 +65,33 @@ ASSAY_INLINE float sum_lanes(__m256 v) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+/* Adds the 128-bit halves of each: those of lo to lanes 0…3, those of hi to lanes 4…7. */
+ASSAY_INLINE __m256i join_sums(__m256i lo, __m256i hi) {
+    return _mm256_add_epi32(_mm256_permute2x128_si256(lo, hi, 0x20),
+                            _mm256_permute2x128_si256(lo, hi, 0x31));
+}
+/* Σ of the 32-bit lanes of p[i] to lane i. */
+ASSAY_INLINE __m256i sum_each32(const __m256i p[8]) {
+    __m256i lo = _mm256_hadd_epi32(_mm256_hadd_epi32(p[0], p[1]), _mm256_hadd_epi32(p[2], p[3]));
+    __m256i hi = _mm256_hadd_epi32(_mm256_hadd_epi32(p[4], p[5]), _mm256_hadd_epi32(p[6], p[7]));
+    return join_sums(lo, hi);
+}
+
+/* Σ of the 16-bit lanes of p[i] to 32-bit lane i; any four lanes sum without overflow. */
+ASSAY_INLINE __m256i sum_each16(const __m256i p[8]) {
+    __m256i one = _mm256_set1_epi16(1);
+    __m256i lo = _mm256_hadd_epi16(_mm256_hadd_epi16(p[0], p[1]), _mm256_hadd_epi16(p[2], p[3]));
+    __m256i hi = _mm256_hadd_epi16(_mm256_hadd_epi16(p[4], p[5]), _mm256_hadd_epi16(p[6], p[7]));
+    return join_sums(_mm256_madd_epi16(lo, one), _mm256_madd_epi16(hi, one));
+}
+
 /* 16 bytes of each of eight rows → out[i] = bytes 4i…4i+3 of rows 0…7, one row a 32-bit lane. */
 ASSAY_INLINE void transpose16(const uint8_t *const row[8], size_t at, __m256i out[4]) {
     __m256i r[4];
-    ASSAY_UNROLL for (int i = 0; i < 4; i++) r[i] = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(load128(row[i] + at)), load128(row[i + 4] + at), 1);
+    ASSAY_UNROLL
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(row[i] + at)),
+                                       load128(row[i + 4] + at), 1);
     __m256i a = _mm256_unpacklo_epi32(r[0], r[1]), b = _mm256_unpackhi_epi32(r[0], r[1]);
     __m256i c = _mm256_unpacklo_epi32(r[2], r[3]), d = _mm256_unpackhi_epi32(r[2], r[3]);
     out[0] = _mm256_unpacklo_epi64(a, c);
@@ -86,12 +108,12 @@ ASSAY_INLINE __m256i pin(__m256i v) {
     return v;
 }
 
-/* The `size` bytes of a weight stream that follow p by some 4 KiB, a distance at which they arrive in
- * time from DRAM; past the end of the weights a prefetch does nothing. */
+/* The `size` bytes of a weight stream that follow p by 8 KiB, to L2: a distance at which they
+ * arrive in time from DRAM. Past the end of the weights a prefetch does nothing. */
 ASSAY_INLINE void prefetch_ahead(const uint8_t *p, size_t size) {
     ASSAY_UNROLL
     for (size_t at = 0; at < size; at += 64)
-        _mm_prefetch((const char *)((uintptr_t)p + 4096 + at), _MM_HINT_T0);
+        _mm_prefetch((const char *)((uintptr_t)p + 8192 + at), _MM_HINT_T1);
 }
 
 /* Products of signed bytes w·x summed in pairs; w may be -128, x may not. |Σ| <= 2·128·127 = 32512,

@@ -18,12 +18,12 @@ enum { SUPERBLOCK_MAX_PLANES = 6 };
 struct superblock_type {
     size_t bytes; /* of a block */
 
-    /* The codes: planes of 32 bytes at these offsets in the block. codes() works on each byte
-     * position alone, so the same function unpacks one row (byte i of out[g] is the code of weight
-     * 32g+i) and eight interleaved rows. */
+    /* The codes: planes of 32 bytes at these offsets in the block. codes() makes of byte i of the
+     * planes the code of weight 32g+i. It works on each byte position alone, so the same function
+     * unpacks one row and eight interleaved rows. */
     int planes;
     size_t plane_at[SUPERBLOCK_MAX_PLANES];
-    void (*codes)(const __m256i *plane, __m256i out[8]);
+    __m256i (*codes)(const __m256i *plane, int g);
 
     /* Scales and mins as signed bytes, one per 16 weights (types with sub-blocks of 32 repeat
      * each), from 16 raw bytes at scales_at. Two blocks at a time, one in each 128-bit lane. mins
@@ -33,7 +33,7 @@ struct superblock_type {
     size_t d_at, dmin_at;
     bool has_mins;
 
-    int offset_log2; /* the weight's code is the unpacked code - 2^offset_log2; -1: no offset */
+    int offset_log2; /* the weight's code is the unpacked code - 2^offset_log2; -1: has_mins */
     int sub_block;   /* 16 or 32 weights share a scale */
 
     /* Vectors of interleaved codes, four k each, whose products are summed in 16 bits. A 16-bit
@@ -69,10 +69,7 @@ ASSAY_INLINE void superblock_heads(const struct superblock_type *t, const uint8_
                                           load128(next + t->scales_at), 1),
                   &scales, &mins);
         store256(h->scale[i], _mm256_shuffle_epi8(scales, even_odd));
-        if (t->has_mins)
-            store256(h->of_sums[i], mins);
-        else if (t->offset_log2 >= 0)
-            store256(h->of_sums[i], scales);
+        store256(h->of_sums[i], t->has_mins ? mins : scales);
         __m128i d = _mm_cvtsi32_si128((int)load32(block + d_at));
         d = _mm_insert_epi32(d, (int)load32(next + d_at), 1);
         _mm_storeu_ps(h->d[i], _mm_cvtph_ps(d));
@@ -95,64 +92,106 @@ ASSAY_INLINE __m256i superblock_scale(const __m256i scale[2], int g) {
     }
 }
 
+/* Codes of one block times m activation rows, scaled; each sum spread over eight lanes. */
+ASSAY_INLINE void superblock_products(const struct superblock_type *t, const uint8_t *block,
+                                      __m256i scale_words, const int8_t *q, size_t q_stride,
+                                      const int m, __m256i *sum) {
+    const __m256i scales[2] = {_mm256_unpacklo_epi16(scale_words, scale_words),
+                               _mm256_unpackhi_epi16(scale_words, scale_words)};
+    __m256i plane[SUPERBLOCK_MAX_PLANES];
+    ASSAY_UNROLL
+    for (int p = 0; p < t->planes; p++)
+        plane[p] = pin(load256(block + t->plane_at[p]));
+    ASSAY_UNROLL
+    for (int g = 0; g < 8; g++) {
+        __m256i scale = superblock_scale(scales, g), code = t->codes(plane, g);
+        ASSAY_UNROLL
+        for (int i = 0; i < m; i++) {
+            __m256i x = load256(q + (size_t)i * q_stride + g * 32);
+            __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(code, x), scale);
+            sum[i] = g == 0 ? p : _mm256_add_epi32(sum[i], p);
+            if (m > 1) /* for m = 1, registers suffice and a tree is faster */
+                sum[i] = pin(sum[i]);
+        }
+    }
+}
+
+/* acc += Σ whole[b]·d[b]·da[b] for b < count; lanes of acc are blocks modulo 8. */
+ASSAY_INLINE __m256 superblock_add_whole(__m256i *whole, const float d[][2], const float *da,
+                                         size_t count, __m256 acc) {
+    for (size_t b = 0; b < count; b += 8) {
+        for (size_t i = count; i < b + 8; i++)
+            whole[i] = _mm256_setzero_si256();
+        __m256i live = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - b)),
+                                          _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        __m256 odd = _mm256_shuffle_ps(_mm256_loadu_ps(d[b]), _mm256_loadu_ps(d[b + 4]), 0xdd);
+        __m256d ds = _mm256_permute4x64_pd(_mm256_castps_pd(odd), 0xd8);
+        __m256 dw = _mm256_and_ps(_mm256_castpd_ps(ds), _mm256_castsi256_ps(live));
+        __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum_each32(whole + b)), dw);
+        acc = _mm256_fmadd_ps(v, _mm256_maskload_ps(da + b, live), acc);
+    }
+    return acc;
+}
+
 /* Rows [0,n) of W times m activation rows; m is a constant. */
 ASSAY_INLINE void superblock_dot(const struct superblock_type *t, const struct assay_cpu_args *a,
                                  const int m) {
     const struct assay_act *act = a->act;
+    const bool has_offset = t->offset_log2 >= 0;
     size_t blocks = a->k / 256;
     struct superblock_heads heads;
+    __m256i whole[DOT_MAX][BATCH];
     for (size_t j = 0; j < a->n; j++) {
         const uint8_t *block = a->w + j * a->row_bytes;
         const int8_t *q = act->q;
         const int16_t *sums = act->sums;
         const float *d = act->d;
         __m256 acc[DOT_MAX];
-        ASSAY_UNROLL for (int i = 0; i < m; i++) acc[i] = _mm256_setzero_ps();
+        ASSAY_UNROLL
+        for (int i = 0; i < m; i++)
+            acc[i] = _mm256_setzero_ps();
         for (size_t b = 0; b < blocks; b += BATCH) {
             size_t count = blocks - b < BATCH ? blocks - b : BATCH;
             superblock_heads(t, block, count, &heads);
             for (size_t h = 0; h < count; h++) {
+                __m256i sum[DOT_MAX];
                 prefetch_ahead(block, t->bytes);
-                __m256i plane[SUPERBLOCK_MAX_PLANES], code[8], sum[DOT_MAX];
-                __m256i words = _mm256_cvtepi8_epi16(load128(heads.scale[h]));
+                superblock_products(t, block, _mm256_cvtepi8_epi16(load128(heads.scale[h])), q,
+                                    act->q_stride, m, sum);
                 __m256i of_sums = _mm256_cvtepi8_epi16(load128(heads.of_sums[h]));
-                const __m256i scales[2] = {_mm256_unpacklo_epi16(words, words),
-                                           _mm256_unpackhi_epi16(words, words)};
-                ASSAY_UNROLL for (int p = 0; p < t->planes; p++) plane[p] =
-                    pin(load256(block + t->plane_at[p]));
-                t->codes(plane, code);
-                ASSAY_UNROLL for (int g = 0; g < 8; g++) {
-                    __m256i scale = superblock_scale(scales, g);
-                    ASSAY_UNROLL for (int i = 0; i < m; i++) {
-                        __m256i x = load256(q + (size_t)i * act->q_stride + g * 32);
-                        __m256i p = _mm256_madd_epi16(_mm256_maddubs_epi16(code[g], x), scale);
-                        sum[i] = g == 0 ? p : _mm256_add_epi32(sum[i], p);
-                        if (m > 1)
-                            sum[i] = pin(sum[i]);
-                    }
-                }
-                __m256 dw = _mm256_broadcast_ss(heads.d[h] + !t->has_mins);
-                ASSAY_UNROLL for (int i = 0; i < m; i++) {
-                    __m256i part = _mm256_setzero_si256();
-                    if (t->has_mins || t->offset_log2 >= 0)
-                        part = _mm256_madd_epi16(of_sums,
-                                                 load256(sums + (size_t)i * act->sums_stride));
-                    if (t->offset_log2 >= 0)
-                        sum[i] = _mm256_sub_epi32(sum[i], _mm256_slli_epi32(part, t->offset_log2));
-                    __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), dw);
-                    if (t->has_mins)
+                __m256 dw = _mm256_broadcast_ss(heads.d[h]);
+                ASSAY_UNROLL
+                for (int i = 0; i < m; i++) {
+                    __m256i part =
+                        _mm256_madd_epi16(of_sums, load256(sums + (size_t)i * act->sums_stride));
+                    if (has_offset) {
+                        /* Only the sum of all lanes is Σ s·(code - offset)·q: lanes on their own
+                         * may exceed it by far, and must not be rounded. */
+                        whole[i][h] =
+                            _mm256_sub_epi32(sum[i], _mm256_slli_epi32(part, t->offset_log2));
+                    } else {
+                        __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), dw);
                         v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(part),
                                              _mm256_broadcast_ss(heads.d[h] + 1), v);
-                    __m256 da = _mm256_broadcast_ss(d + (size_t)i * act->d_stride);
-                    acc[i] = _mm256_fmadd_ps(v, da, acc[i]);
+                        __m256 da = _mm256_broadcast_ss(d + h + (size_t)i * act->d_stride);
+                        acc[i] = _mm256_fmadd_ps(v, da, acc[i]);
+                    }
                 }
                 block += t->bytes;
                 q += 256;
                 sums += 16;
-                d++;
             }
+            if (has_offset) {
+                ASSAY_UNROLL
+                for (int i = 0; i < m; i++)
+                    acc[i] = superblock_add_whole(whole[i], (const float(*)[2])heads.d,
+                                                  d + (size_t)i * act->d_stride, count, acc[i]);
+            }
+            d += count;
         }
-        ASSAY_UNROLL for (int i = 0; i < m; i++) a->y[(size_t)i * a->ldy + j] = sum_lanes(acc[i]);
+        ASSAY_UNROLL
+        for (int i = 0; i < m; i++)
+            a->y[(size_t)i * a->ldy + j] = sum_lanes(acc[i]);
     }
 }
 
@@ -184,22 +223,28 @@ ASSAY_INLINE __m256i spread_byte(__m256i v, int from) {
 
 ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
                                   const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {
-    ASSAY_UNROLL for (int half = 0; half < 2; half++) {
+    ASSAY_UNROLL
+    for (int half = 0; half < 2; half++) {
         __m256i part[SUPERBLOCK_MAX_PLANES][4];
-        ASSAY_UNROLL for (int p = 0; p < t->planes; p++)
+        ASSAY_UNROLL
+        for (int p = 0; p < t->planes; p++)
             transpose16(block, t->plane_at[p] + 16 * (size_t)half, part[p]);
-        ASSAY_UNROLL for (int i = 0; i < 4; i++) {
-            __m256i plane[SUPERBLOCK_MAX_PLANES], code[8];
-            ASSAY_UNROLL for (int p = 0; p < t->planes; p++) plane[p] = part[p][i];
-            t->codes(plane, code);
-            ASSAY_UNROLL for (int g = 0; g < 8; g++)
-                store256(unit + 32 * (8 * g + 4 * half + i), code[g]);
+        ASSAY_UNROLL
+        for (int i = 0; i < 4; i++) {
+            __m256i plane[SUPERBLOCK_MAX_PLANES];
+            ASSAY_UNROLL
+            for (int p = 0; p < t->planes; p++)
+                plane[p] = part[p][i];
+            ASSAY_UNROLL
+            for (int g = 0; g < 8; g++)
+                store256(unit + 32 * (8 * g + 4 * half + i), t->codes(plane, g));
         }
     }
 
     uint8_t scale_rows[PANEL_ROWS][16], min_rows[PANEL_ROWS][16];
     const uint8_t *scale_row[PANEL_ROWS], *min_row[PANEL_ROWS];
-    ASSAY_UNROLL for (int r = 0; r < PANEL_ROWS; r += 2) {
+    ASSAY_UNROLL
+    for (int r = 0; r < PANEL_ROWS; r += 2) {
         __m256i s, m;
         t->scales(_mm256_inserti128_si256(_mm256_castsi128_si256(load128(block[r] + t->scales_at)),
                                           load128(block[r + 1] + t->scales_at), 1),
@@ -214,7 +259,8 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
     }
     __m256i v[4];
     transpose16(scale_row, 0, v);
-    ASSAY_UNROLL for (int s = 0; s < 256 / t->sub_block; s++) {
+    ASSAY_UNROLL
+    for (int s = 0; s < 256 / t->sub_block; s++) {
         int byte = s * t->sub_block / 16;
         store256(unit + UNIT_CODES + 32 * s, spread_byte(v[byte / 4], byte % 4));
     }
@@ -222,7 +268,8 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
     if (!t->has_mins)
         return;
     transpose16(min_row, 0, v);
-    ASSAY_UNROLL for (int s = 0; s < 128 / t->sub_block; s++) {
+    ASSAY_UNROLL
+    for (int s = 0; s < 128 / t->sub_block; s++) {
         int byte = 2 * s * t->sub_block / 16, next = byte + t->sub_block / 16;
         __m256i lo = spread_byte(v[byte / 4], byte % 4), hi = spread_byte(v[next / 4], next % 4);
         store256(unit + unit_mins_at(t) + 32 * s, _mm256_blend_epi16(lo, hi, 0xaa));
@@ -263,15 +310,20 @@ ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct 
     const int runs = 64 / t->run, runs_per_sub = t->sub_block / (4 * t->run);
     for (size_t b = 0; b < a->units; b++) {
         __m256i sum[TILE_ROWS][2];
-        ASSAY_UNROLL for (int r = 0; r < mr; r++) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+        ASSAY_UNROLL
+        for (int r = 0; r < mr; r++)
+            sum[r][0] = sum[r][1] = _mm256_setzero_si256();
         const int8_t *q = a->q + b * 256;
         const int32_t *aux = a->aux + b * unit_aux;
-        ASSAY_NO_UNROLL for (int g = 0; g < runs; g++) {
+        ASSAY_NO_UNROLL
+        for (int g = 0; g < runs; g++) {
             __m256i part[TILE_ROWS][2];
-            ASSAY_UNROLL for (int i = 0; i < t->run; i++) {
+            ASSAY_UNROLL
+            for (int i = 0; i < t->run; i++) {
                 __m256i c0 = load256(w[0] + 32 * (g * t->run + i));
                 __m256i c1 = load256(w[1] + 32 * (g * t->run + i));
-                ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+                ASSAY_UNROLL
+                for (int r = 0; r < mr; r++) {
                     __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * (g * t->run + i));
                     __m256i p0 = _mm256_maddubs_epi16(c0, x), p1 = _mm256_maddubs_epi16(c1, x);
                     if (i > 0) {
@@ -288,20 +340,26 @@ ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct 
             }
             __m256i s0 = load256(w[0] + UNIT_CODES + 32 * (g / runs_per_sub));
             __m256i s1 = load256(w[1] + UNIT_CODES + 32 * (g / runs_per_sub));
-            ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+            ASSAY_UNROLL
+            for (int r = 0; r < mr; r++) {
                 sum[r][0] = _mm256_add_epi32(sum[r][0], _mm256_madd_epi16(part[r][0], s0));
                 sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(part[r][1], s1));
             }
         }
-        ASSAY_UNROLL for (int r = 0; r < mr; r++) {
+        ASSAY_UNROLL
+        for (int r = 0; r < mr; r++) {
             __m256 da = _mm256_broadcast_ss(a->d + (size_t)r * a->d_stride + b);
-            ASSAY_UNROLL for (int p = 0; p < 2; p++) {
+            ASSAY_UNROLL
+            for (int p = 0; p < 2; p++) {
                 const float *d = (const float *)(w[p] + unit_d_at(t));
                 __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][p]), _mm256_loadu_ps(d));
                 if (t->has_mins) {
                     __m256i ms = _mm256_setzero_si256();
-                    ASSAY_UNROLL for (size_t i = 0; i < unit_aux; i++) ms = _mm256_add_epi32(
-                        ms, _mm256_madd_epi16(load256(w[p] + unit_mins_at(t) + 32 * i),
+                    ASSAY_UNROLL
+                    for (size_t i = 0; i < unit_aux; i++)
+                        ms = _mm256_add_epi32(
+                            ms,
+                            _mm256_madd_epi16(load256(w[p] + unit_mins_at(t) + 32 * i),
                                               broadcast32(aux + (size_t)r * a->aux_stride + i)));
                     v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(ms), _mm256_loadu_ps(d + 8), v);
                 }
