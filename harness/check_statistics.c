@@ -214,9 +214,9 @@ static bool errs_within(const struct judge *j, size_t i, size_t col, size_t k0, 
         assay_ref_gemm(d->type, (const uint8_t *)d->w.data + col * d->row_bytes, d->row_bytes, 1,
                        g->k, x + i * g->k, 1, &arith, &e) != 0)
         return false;
-    double z = fabs((double)y->y[i * y->ldy + col] - e.yq) /
-               assay_rounding_sigma(&arith, d->type, k1 - k0, &e);
-    return z > assay_limit_mean_abs(1, j->nats);
+    double error = fabs((double)y->y[i * y->ldy + col] - e.yq);
+    double sigma = assay_rounding_sigma(&arith, d->type, k1 - k0, &e);
+    return sigma > 0 && !(error / sigma <= assay_limit_mean_abs(1, j->nats));
 }
 
 /* Halves the columns of W while one half still shows the error; *k0 and *k1 end around its cause.
