@@ -117,9 +117,9 @@ static bool take_columns(const struct assay_probe_rows *x, const struct assay_pr
 /* True if all outputs of a row of W are what row `other` should give. */
 static bool acts_like(const struct assay_probe_product *p, size_t row, size_t other) {
     for (size_t i = 0; i < p->m; i++) {
-        struct assay_ref_elem e = assay_probe_expect(p, i, other);
-        double difference = fabs((double)p->y[i * p->ldy + row] - e.yq);
-        if (!(difference <= assay_probe_bound(p, i, &e)))
+        const struct assay_ref_elem *e = assay_probe_expect(p, i, other);
+        double difference = fabs((double)p->y[i * p->ldy + row] - e->yq);
+        if (!(difference <= assay_probe_bound(p, i, e)))
             return false;
     }
     return true;
@@ -161,7 +161,7 @@ static json_t *explain(const struct assay_probe_product *p, const struct assay_p
         j = assay_check_fail("bit %u of %s of block %zu acts as bit %u of %s of block %zu", bit.bit,
                              name, block, other_bit.bit, other_name, other_block);
     } else {
-        double before = assay_probe_expect(p, miss->row, 0).yq;
+        double before = assay_probe_expect(p, miss->row, 0)->yq;
         j = assay_check_fail("flipping bit %u of %s changes y by %g, which should be %g", bit.bit,
                              name, (double)miss->got - before, miss->expected - before);
     }

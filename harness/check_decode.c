@@ -84,7 +84,7 @@ static bool fits(const struct suspect *s, const uint8_t *candidate) {
         w = weight[e->at % len];
         if (p->arith.weight == ASSAY_WEIGHT_F16)
             w = assay_ref_from_fp16(assay_ref_to_fp16(w));
-        expected = assay_probe_expect(p, i, s->column);
+        expected = *assay_probe_expect(p, i, s->column);
         expected.mag += fabs(w * e->x);
         if (!(fabs((double)p->y[i * p->ldy + s->column] - w * e->x) <=
               assay_probe_bound(p, i, &expected)))

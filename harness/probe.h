@@ -31,6 +31,11 @@ struct assay_probe_matrix {
     float *weight; /* n × k */
     double *mag;   /* n × k: |a|+|b|, or |w| (struct assay_ref_elem) */
     bool *finite;  /* n */
+
+    /* x->count × n outputs, for the rows and the class that they were last multiplied with. */
+    const struct assay_probe_rows *x;
+    struct assay_arith arith;
+    struct assay_ref_elem *expected;
 };
 
 /* Zeroed blocks, to be filled by the caller and then sealed: made read-only and given to the
@@ -48,6 +53,7 @@ uint8_t *assay_probe_block(const struct assay_probe_matrix *w, size_t row, size_
 struct assay_probe_rows {
     size_t count, k;
     struct assay_guard x;
+    bool exact; /* nothing that a kernel computes from them rounds: the bound is 0 */
 
     /* Row i as the class `arith` rounds it: elements entry[start[i]] … entry[start[i+1] - 1]. */
     bool indexed;
@@ -86,11 +92,13 @@ struct assay_probe_product {
     float *y; /* m rows, stride ldy, between fences */
     size_t ldy;
     float *base;
-    struct assay_ref_elem *ref; /* m × n, only for classes that round sums of activations */
 };
 
 /* The output that the reference expects for row i0 + i, and its bound. */
-struct assay_ref_elem assay_probe_expect(const struct assay_probe_product *p, size_t i, size_t j);
+static inline const struct assay_ref_elem *assay_probe_expect(const struct assay_probe_product *p,
+                                                              size_t i, size_t j) {
+    return &p->w->expected[(p->i0 + i) * p->w->n + j];
+}
 double assay_probe_bound(const struct assay_probe_product *p, size_t i,
                          const struct assay_ref_elem *e);
 
