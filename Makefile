@@ -211,6 +211,11 @@ verify-full: all ## Verify every backend and ISA on every model in datasets/ and
 	    echo "== $$f"; $(BUILD)/assay verify --gguf $$f || exit 1; done
 	$(Q)$(BUILD)/assay verify
 
+.PHONY: ggml-verdict
+ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdict.md
+	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
+	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
+
 # ---- Installation ---------------------------------------------------------------------------------
 
 PUBLIC_HEADERS := ref/types.def ref/types.h ref/arith.h ref/gemm.h ref/act_quant.h ref/bounds.h \

@@ -109,7 +109,7 @@ finding() { # FAULT TEXT: verify finds it beside a good plugin
 }
 finding segfaults 'crashed: SIGSEGV'
 finding aborts 'crashed: SIGABRT'
-finding exits 'crashed: exit 0'
+finding exits 'crashed: exit'
 finding closes_descriptors 'crashed: exit'
 finding hangs 'hung: timeout 2 s'
 finding drops_last_block 'wrong value'
