@@ -164,7 +164,9 @@ static size_t rounding_length(const struct design *g, const struct assay_arith *
 struct judge {
     const struct assay_check_env *env;
     struct assay_statistics_tally *tally;
-    double nats; /* of each test */
+    double nats;         /* of each test */
+    size_t spread_units; /* of the last group, and its limit, which takes a search */
+    double spread_limit;
 
     const struct design *design;
     struct data *data;
@@ -427,6 +429,14 @@ static void found_group(struct judge *j, enum assay_statistic s, double value, d
     set_shape(j->finding, j->design);
 }
 
+static double limit_spread(struct judge *j, size_t units) {
+    if (units != j->spread_units) {
+        j->spread_units = units;
+        j->spread_limit = assay_limit_mean_abs(units, j->nats);
+    }
+    return j->spread_limit;
+}
+
 /* How far the signs of errors and outputs may agree on average without fault: a decoded weight's
  * rounding is the same in all rows of x, so that Σ δ_k·(w_k·x_k)², the part of an output's error
  * that follows the output, need not vanish. As a correlation, where decoding is all the rounding
@@ -443,8 +453,7 @@ static void judge_group(struct judge *j, const struct group *s, size_t weights, 
         enum assay_statistic statistic;
         double value, limit, largest; /* that the value can take: else there is nothing to test */
     } tests[] = {
-        {ASSAY_STATISTIC_SPREAD, s->abs / (double)s->rows, assay_limit_mean_abs(s->rows, j->nats),
-         INFINITY},
+        {ASSAY_STATISTIC_SPREAD, s->abs / (double)s->rows, limit_spread(j, s->rows), INFINITY},
         {ASSAY_STATISTIC_BIAS, s->squares > 0 ? fabs(s->signed_sum) / sqrt(s->squares) : 0,
          assay_limit_symmetric(j->nats), sqrt((double)s->rows)},
         {ASSAY_STATISTIC_GAIN, fabs(s->agreement) / (double)s->rows,
