@@ -216,6 +216,11 @@ ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdic
 	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
 	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
 
+RUNS ?= 10000
+.PHONY: false-alarms
+false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms: reports/false-alarms.txt
+	$(Q)$(RUN) $(BUILD)/assay false-alarms --runs $(RUNS)
+
 # ---- Installation ---------------------------------------------------------------------------------
 
 PUBLIC_HEADERS := ref/types.def ref/types.h ref/arith.h ref/gemm.h ref/act_quant.h ref/bounds.h \
