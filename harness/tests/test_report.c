@@ -123,12 +123,27 @@ static const char verify_record[] =
     "   \"worst\": {\"row\": 3, \"column\": 7, \"got\": \"nan\", \"expected\": 1, \"bound\": 0.1}}"
     " ]}";
 
+static const char bench_record[] =
+    "{\"schema\": 1, \"command\": \"bench\", \"results\": [{\"type\": \"" HOSTILE "\", \"m\": 1,"
+    " \"n\": 2, \"k\": 3, \"threads\": 1, \"contenders\": [{\"contender\": \"" HOSTILE "\","
+    "  \"status\": \"measured\", \"ns\": {\"median\": 5, \"mad\": 1}, \"weight_gb_s\": 1,"
+    "  \"gflop_s\": 1, \"resident_bytes\": 6, \"speedup\": {\"median\": 1}},"
+    " {\"contender\": \"x\", \"status\": \"" HOSTILE "\"}]}]}";
+
+static const char mem_record[] =
+    "{\"schema\": 1, \"command\": \"mem\", \"model\": {\"name\": \"" HOSTILE "\"},"
+    " \"results\": [{\"mode\": \"" HOSTILE "\", \"measured\": {\"peak_bytes\": 9,"
+    "  \"disk_bytes\": 3}}, {\"mode\": \"x\", \"reason\": \"" HOSTILE "\"}]}";
+
 Test(report, nothing_of_a_record_becomes_markup) {
-    char *page = page_of(verify_record);
-    cr_assert_null(strstr(page, "<script"));
-    cr_assert_not_null(strstr(page, "&lt;script&gt;alert(1)"));
-    cr_assert_not_null(strstr(page, "a &lt;title&gt; &amp; more"));
-    free(page);
+    const char *const records[] = {verify_record, bench_record, mem_record};
+    for (size_t i = 0; i < 3; i++) {
+        char *page = page_of(records[i]);
+        cr_assert_null(strstr(page, "<script"), "record %zu", i);
+        cr_assert_not_null(strstr(page, "&lt;script&gt;alert(1)"));
+        cr_assert_not_null(strstr(page, "a &lt;title&gt; &amp; more"));
+        free(page);
+    }
 }
 
 Test(report, a_failure_is_the_verdict_and_names_its_element) {
@@ -157,7 +172,8 @@ Test(report, records_without_expected_fields_still_make_a_page) {
     static const char *const records[] = {
         "{\"schema\": 1, \"command\": \"verify\", \"results\": [{}]}",
         "{\"schema\": 1, \"command\": \"bench\", \"results\": [{}, {\"type\": 3}]}",
-        "{\"schema\": 1, \"command\": \"mem\", \"results\": [{\"measured\": {\"peak_bytes\": \"x\"}}]}",
+        "{\"schema\": 1, \"command\": \"mem\", \"results\": [{\"measured\": {\"peak_bytes\": "
+        "\"x\"}}]}",
         "{\"schema\": 1, \"command\": \"mem\", \"results\": []}",
     };
     for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
