@@ -52,4 +52,5 @@ run report --title "assay: a real GGUF model, verified and measured" -o "$out/re
 
 printf '\nDone in %s s. Open this file in a browser:\n  %s\n' \
     "$(($(date +%s) - start))" "$(cd "$out" && pwd)/report.html"
+if [ $failed = 1 ]; then echo "A mismatch was found; the page says where." >&2; fi
 exit $failed
