@@ -4,7 +4,7 @@
 
 extern const struct assay_check assay_check_special_row, assay_check_nonfinite_row,
     assay_check_repeat_row, assay_check_threads_row, assay_check_batch_row, assay_check_slice_row,
-    assay_check_metamorphic_row;
+    assay_check_metamorphic_row, assay_check_memory_row, assay_check_hygiene_row;
 
 extern const struct assay_check assay_check_statistics_row;
 
@@ -17,7 +17,8 @@ const struct assay_check *const assay_checks[] = {
     &assay_check_special_row,     &assay_check_nonfinite_row,
     &assay_check_repeat_row,      &assay_check_threads_row,
     &assay_check_batch_row,       &assay_check_slice_row,
-    &assay_check_metamorphic_row, NULL,
+    &assay_check_metamorphic_row, &assay_check_memory_row,
+    &assay_check_hygiene_row,     NULL,
 };
 
 const struct assay_check *assay_check_by_name(const char *name) {
