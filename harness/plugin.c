@@ -40,14 +40,16 @@ static const struct assay_backend *add(const char *path, const struct assay_plug
         snprintf(err, err_size, "its name '%s' is taken", info->name);
         return NULL;
     }
+    if (assay_backend_count() == ASSAY_MAX_BACKENDS) {
+        snprintf(err, err_size, "there are %d backends already, the most there can be",
+                 ASSAY_MAX_BACKENDS);
+        return NULL;
+    }
     b = assay_plugin_backend_new(path, info);
     if (b == NULL)
         snprintf(err, err_size, "out of memory");
-    else if (!assay_backend_register(b)) {
-        snprintf(err, err_size, "there are %d backends already, the most there can be",
-                 ASSAY_MAX_BACKENDS);
-        b = NULL;
-    }
+    else
+        assay_backend_register(b);
     return b;
 }
 
