@@ -1,0 +1,246 @@
+/* assay faults: how many faulty kernels verify finds, and how many the rules of other harnesses
+ * would have. A worker of `make faults`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "env.h"
+#include "faults/fault.h"
+#include "faults/score.h"
+#include "options.h"
+#include "term.h"
+
+enum { TIMEOUT = 5, GATE_TIMEOUT = 60, LEAST_OUTPUTS = 1000, MAX_TYPES = 64 };
+
+struct selection {
+    const struct assay_args *args;
+    const char *results; /* file; NULL: nothing is kept */
+    const char *only;
+    unsigned long long shard, shards;
+    int threads[2];
+    size_t n_threads;
+    bool failed;
+};
+
+static bool selected(const struct selection *s, const char *name) {
+    return s->only == NULL || strstr(name, s->only) != NULL;
+}
+
+static struct assay_judgement judge(const struct selection *s, const struct assay_backend *b,
+                                    unsigned isas, const struct assay_type_traits *const *types,
+                                    size_t n_types) {
+    struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, TIMEOUT};
+
+    return assay_judge(b, &p);
+}
+
+static void tell(const char *name, const struct assay_judgement *j, bool wanted) {
+    assay_progress_clear();
+    printf("%s %-44s %6.1f s  %s%s%s\n", j->caught == wanted ? "ok  " : "FAIL", name, j->seconds,
+           j->caught ? j->by : "nothing found", j->caught ? ": " : "", j->problem);
+    fflush(stdout);
+}
+
+static void keep(struct selection *s, json_t *result) {
+    if (s->results != NULL && !assay_score_append(s->results, result))
+        s->failed = true;
+    json_decref(result);
+}
+
+/* ---- Model kernels ---- */
+
+/* What a run on a correct kernel of the type judges, from the results; the rules of others get as
+ * many outputs to see. */
+static size_t outputs_of(const struct selection *s, const char *type) {
+    json_t *results = s->results != NULL ? assay_score_read(s->results) : NULL;
+    size_t n = results != NULL ? assay_score_outputs(results, type) : 0;
+
+    json_decref(results);
+    return n > LEAST_OUTPUTS ? n : LEAST_OUTPUTS;
+}
+
+static void run_correct(struct selection *s, const struct assay_type_traits *t,
+                        enum assay_fault_shape shape) {
+    struct assay_fault none = {ASSAY_MUT_NONE, t->type, shape, 0, false};
+    struct assay_faulty kernel;
+    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, 1};
+    struct assay_judgement j;
+    char name[96];
+
+    if (!assay_model_takes(shape, t) || !selected(s, assay_fault_name(&none, name, sizeof name)))
+        return;
+    assay_faulty_init(&kernel, &none);
+    j = judge(s, &kernel.backend, 0, &t, 1);
+    tell(name, &j, false);
+    s->failed = s->failed || j.caught || j.broken;
+    keep(s, assay_score_correct(name, t->name, &j,
+                                assay_gates_reject(&runner, t, LEAST_OUTPUTS, GATE_TIMEOUT)));
+}
+
+/* Every type in an fp32 and in an int8 shape, the two of each in turn. */
+static void run_all_correct(struct selection *s) {
+    size_t turn = 0;
+
+    for (size_t i = 0; i < assay_type_count(); i++) {
+        const struct assay_type_traits *t = assay_type_at(i);
+        if (t->dequant == NULL || turn++ % s->shards != s->shard)
+            continue;
+        run_correct(s, t, turn % 2 ? ASSAY_MODEL_ROW : ASSAY_MODEL_TILE);
+        run_correct(s, t, turn % 2 ? ASSAY_MODEL_PANEL : ASSAY_MODEL_DOT);
+    }
+}
+
+static void run_fault(struct selection *s, const struct assay_fault *f) {
+    const struct assay_type_traits *t = assay_type_traits((uint32_t)f->type);
+    struct assay_faulty kernel;
+    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, s->threads[s->n_threads - 1]};
+    struct assay_judgement j;
+    size_t outputs = outputs_of(s, t->name);
+    unsigned rejected = 0;
+    char name[96];
+
+    assay_fault_name(f, name, sizeof name);
+    assay_faulty_init(&kernel, f);
+    j = judge(s, &kernel.backend, 0, &t, 1);
+    tell(name, &j, true);
+    s->failed = s->failed || !j.caught;
+    if (s->results != NULL)
+        rejected = assay_gates_reject(&runner, t, outputs, GATE_TIMEOUT);
+    keep(s, assay_score_fault(assay_fault_class_name(assay_fault_class_of(f->mutation)), name,
+                              assay_mutation_text(f->mutation), &j, rejected, outputs));
+}
+
+static void run_all_faults(struct selection *s) {
+    char name[96];
+
+    for (size_t i = 0; i < assay_fault_count(); i++) {
+        struct assay_fault f = assay_fault_at(i);
+        if (i % s->shards == s->shard && selected(s, assay_fault_name(&f, name, sizeof name)))
+            run_fault(s, &f);
+    }
+}
+
+static void list_faults(void) {
+    char name[96];
+
+    for (size_t i = 0; i < assay_fault_count(); i++) {
+        struct assay_fault f = assay_fault_at(i);
+        printf("%-44s %s\n", assay_fault_name(&f, name, sizeof name),
+               assay_mutation_text(f.mutation));
+    }
+}
+
+/* ---- The kernels of this very program, one of whose sources was mutated ---- */
+
+struct type_list {
+    const struct assay_type_traits *types[MAX_TYPES];
+    size_t n;
+};
+
+static bool add_type(const char *item, void *user) {
+    struct type_list *list = user;
+    const struct assay_type_traits *t = assay_type_by_name(item);
+
+    if (t == NULL || t->dequant == NULL || list->n == MAX_TYPES) {
+        fprintf(stderr, "assay faults: no type '%s'\n", item);
+        return false;
+    }
+    list->types[list->n++] = t;
+    return true;
+}
+
+static int run_subject(struct selection *s, const char *name) {
+    const struct assay_args *args = s->args;
+    const char *isa_name = assay_args_get(args, "isa");
+    const struct assay_backend *cpu = assay_backend_by_name("cpu");
+    enum assay_isa isa = ASSAY_ISA_AUTO;
+    struct type_list list = {.n = 0};
+    struct assay_judgement j;
+    unsigned rejected = 0;
+    size_t outputs = 0;
+
+    if (isa_name == NULL || !assay_isa_parse(isa_name, &isa) || isa == ASSAY_ISA_AUTO)
+        return assay_usage_error(args->command, "option '--subject' needs '--isa'");
+    if (!assay_args_list(args, "type", add_type, &list))
+        return ASSAY_EXIT_USAGE;
+    if (list.n == 0)
+        return assay_usage_error(args->command, "option '--subject' needs '--type'");
+    j = judge(s, cpu, 1u << isa, list.types, list.n);
+    tell(name, &j, true);
+    for (size_t i = 0; i < list.n && s->results != NULL; i++) {
+        struct assay_runner runner = {cpu, "", isa, s->threads[s->n_threads - 1]};
+        size_t n = outputs_of(s, list.types[i]->name);
+        rejected |= assay_gates_reject(&runner, list.types[i], n, GATE_TIMEOUT);
+        outputs += n;
+    }
+    keep(s, assay_score_fault(assay_args_get(args, "class"), name, assay_args_get(args, "text"), &j,
+                              rejected, outputs));
+    return j.caught && !s->failed ? ASSAY_EXIT_OK : ASSAY_EXIT_MISMATCH;
+}
+
+/* ---- The command ---- */
+
+static int print_table(const char *path) {
+    json_t *results = path != NULL ? assay_score_read(path) : NULL;
+    size_t failures;
+
+    if (results == NULL)
+        return ASSAY_EXIT_USAGE;
+    failures = assay_score_print(stdout, results);
+    json_decref(results);
+    return failures > 0 ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
+}
+
+static int run(const struct assay_args *args) {
+    struct selection s = {
+        .args = args,
+        .results = assay_args_get(args, "results"),
+        .only = assay_args_get(args, "only"),
+        .shards = 1,
+        .threads = {1, assay_env_get()->cores},
+        .n_threads = assay_env_get()->cores > 1 ? 2 : 1,
+    };
+    const char *subject = assay_args_get(args, "subject");
+
+    if (assay_args_flag(args, "table"))
+        return print_table(s.results);
+    if (assay_args_flag(args, "list")) {
+        list_faults();
+        return ASSAY_EXIT_OK;
+    }
+    if (!assay_args_u64(args, "shards", &s.shards, 1, 64) ||
+        !assay_args_u64(args, "shard", &s.shard, 0, s.shards - 1))
+        return ASSAY_EXIT_USAGE;
+    if (subject != NULL)
+        return run_subject(&s, subject);
+    if (assay_args_flag(args, "correct"))
+        run_all_correct(&s);
+    else
+        run_all_faults(&s);
+    return s.failed ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
+}
+
+static const struct assay_option options[] = {
+    {"list", 'l', NULL, NULL, "list the faults and judge none"},
+    {"only", 0, "TEXT", NULL, "kernels whose name contains the text"},
+    {"correct", 0, NULL, NULL, "judge the correct kernels instead"},
+    {"results", 0, "FILE", NULL, "file that results are added to"},
+    {"table", 0, NULL, NULL, "print the table of a file of results"},
+    {"shards", 0, "N", "1", "parts that the work is split into"},
+    {"shard", 0, "I", "0", "number of the part to do"},
+    {"subject", 0, "NAME", NULL, "judge this program's backend cpu as the fault of this name"},
+    {"class", 0, "C", "source", "with --subject: the class of fault"},
+    {"text", 0, "T", "", "with --subject: what is wrong"},
+    {"isa", 0, "I", NULL, "with --subject: the instruction set"},
+    {"type", 't', "T,...", NULL, "with --subject: the types that the fault is in"},
+    {NULL, 0, NULL, NULL, NULL},
+};
+
+const struct assay_command assay_cmd_faults = {
+    .name = "faults",
+    .synopsis = "[OPTIONS]",
+    .summary = "judge faulty kernels, and count what verify finds",
+    .examples = "$ assay faults --only min-dropped",
+    .options = options,
+    .hidden = true,
+    .run = run,
+};
