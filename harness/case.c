@@ -5,12 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+
 static const char *const op_names[] = {
     [ASSAY_OP_GEMM] = "gemm",
     [ASSAY_OP_FUSED] = "fused",
     [ASSAY_OP_ROWS] = "rows",
+    [ASSAY_OP_CHECK] = "check",
 };
 enum { N_OPS = sizeof op_names / sizeof op_names[0] };
+
+const char *assay_op_name(enum assay_op op) {
+    return op_names[op];
+}
 
 /* Variants besides the default, by backend name (struct assay_ctx_params documents them). */
 static const struct {
@@ -84,11 +91,30 @@ static void put_name(struct text *t, struct assay_gguf_str name) {
     }
 }
 
+/* One number if all parts have as many rows, else one for each. */
+static void put_rows(struct text *t, const struct assay_problem *p) {
+    bool same = true;
+
+    for (size_t i = 1; i < p->n_parts; i++)
+        same = same && p->parts[i].rows == p->parts[0].rows;
+    put_number(t, p->parts[0].rows);
+    for (size_t i = 1; i < p->n_parts && !same; i++) {
+        put_char(t, '+');
+        put_number(t, p->parts[i].rows);
+    }
+}
+
 static void put_problem(struct text *t, const struct assay_problem *p) {
     bool generated = p->parts[0].tensor == NULL;
 
     put(t, op_names[p->op]);
     put_char(t, '/');
+    if (p->op == ASSAY_OP_CHECK) {
+        put(t, p->check->name);
+        put_char(t, '/');
+        put(t, p->parts[0].type->name);
+        return;
+    }
     for (size_t i = 0; i < p->n_parts; i++) {
         if (i > 0)
             put_char(t, '+');
@@ -103,7 +129,7 @@ static void put_problem(struct text *t, const struct assay_problem *p) {
     put_number(t, p->m);
     if (generated) {
         put_char(t, 'x');
-        put_number(t, p->parts[0].rows);
+        put_rows(t, p);
         put_char(t, 'x');
         put_number(t, p->k);
         put_char(t, '/');
@@ -127,19 +153,29 @@ size_t assay_problem_id(const struct assay_problem *p, char *buf, size_t size) {
     return finish(&t);
 }
 
+static void put_runner(struct text *t, const struct assay_runner *r) {
+    put(t, assay_backend_name(r->backend));
+    if (*r->variant != '\0') {
+        put_char(t, '+');
+        put(t, r->variant);
+    }
+    put_char(t, '/');
+    put(t, r->isa == ASSAY_ISA_AUTO ? "-" : assay_isa_name(r->isa));
+}
+
+size_t assay_runner_name(const struct assay_runner *r, char *buf, size_t size) {
+    struct text t = {buf, size, 0};
+    put_runner(&t, r);
+    return finish(&t);
+}
+
 size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r, char *buf,
                      size_t size) {
     struct text t = {buf, size, 0};
 
     put_problem(&t, p);
     put_char(&t, '/');
-    put(&t, assay_backend_name(r->backend));
-    if (*r->variant != '\0') {
-        put_char(&t, '+');
-        put(&t, r->variant);
-    }
-    put_char(&t, '/');
-    put(&t, r->isa == ASSAY_ISA_AUTO ? "-" : assay_isa_name(r->isa));
+    put_runner(&t, r);
     put(&t, "/t");
     put_number(&t, (size_t)r->threads);
     return finish(&t);
@@ -186,13 +222,26 @@ static bool parse_size(const char *s, size_t *v) {
     n = strtoull(s, &end, 10);
     *v = (size_t)n;
     /* 2^40 elements are beyond any matrix, and products of two such sizes still fit 80 bits. */
-    return *end == '\0' && n >= 1 && n < (1ULL << 40);
+    return *end == '\0' && n < (1ULL << 40);
 }
 
-static bool parse_dims(char *s, bool generated, struct assay_problem *p, size_t *n) {
+static bool parse_rows(char *s, struct assay_problem *p) {
+    size_t n = 0;
+
+    for (char *word; (word = take(&s, '+')) != NULL; n++)
+        if (n == p->n_parts || !parse_size(word, &p->parts[n].rows))
+            return false;
+    if (s != NULL)
+        return false; /* a '+' at the end */
+    for (size_t i = 1; n == 1 && i < p->n_parts; i++)
+        p->parts[i].rows = p->parts[0].rows;
+    return n == 1 || n == p->n_parts;
+}
+
+static bool parse_dims(char *s, bool generated, struct assay_problem *p) {
     if (!generated)
         return s[0] == 'm' && parse_size(s + 1, &p->m);
-    return parse_size(take(&s, 'x'), &p->m) && parse_size(take(&s, 'x'), n) && parse_size(s, &p->k);
+    return parse_size(take(&s, 'x'), &p->m) && parse_rows(take(&s, 'x'), p) && parse_size(s, &p->k);
 }
 
 static int hex_digit(char c) {
@@ -268,28 +317,49 @@ static bool parse_parts(const struct parser *ps, char *s, struct assay_problem *
 }
 
 /* Rows of the parts and k, checked against the types. */
-static bool settle_shape(const struct parser *ps, struct assay_problem *p, size_t n) {
+static bool settle_shape(const struct parser *ps, struct assay_problem *p) {
+    size_t most = 0;
+
     if (p->parts[0].tensor != NULL)
         p->k = (size_t)p->parts[0].tensor->dims[0];
     for (size_t i = 0; i < p->n_parts; i++) {
         struct assay_case_part *part = &p->parts[i];
         size_t row_bytes;
 
-        part->rows = part->tensor != NULL ? (size_t)part->tensor->rows : n;
+        if (part->tensor != NULL)
+            part->rows = (size_t)part->tensor->rows;
         if (part->tensor != NULL && part->tensor->dims[0] != p->k)
             return fail(ps, "the parts differ in their inner dimension, at", part->type->name);
         if (!assay_row_bytes(part->type, p->k, &row_bytes))
             return fail(ps, "K is no multiple of the block length of", part->type->name);
-        if (part->rows == 0 || part->rows > (SIZE_MAX >> 8) / row_bytes ||
-            p->m > (SIZE_MAX >> 8) / part->rows || p->m > (SIZE_MAX >> 8) / p->k)
+        most = part->rows > most ? part->rows : most;
+        if (p->k == 0 || part->rows > (SIZE_MAX >> 8) / row_bytes ||
+            (part->rows > 0 && p->m > (SIZE_MAX >> 8) / part->rows) ||
+            p->m > (SIZE_MAX >> 8) / p->k)
             return fail(ps, "the shape is empty or too large for", part->type->name);
     }
-    return true;
+    /* A product of no rows of x is a case; a lookup of no rows, or in none, is not. */
+    return most > 0 && (p->m > 0 || p->op != ASSAY_OP_ROWS)
+               ? true
+               : fail(ps, "nothing to compute for", p->parts[0].type->name);
+}
+
+static bool parse_check(const struct parser *ps, char **s, struct assay_problem *p) {
+    char *word = take(s, '/');
+
+    p->check = word != NULL ? assay_check_by_name(word) : NULL;
+    if (p->check == NULL)
+        return fail(ps, "unknown check", word);
+    if ((word = take(s, '/')) == NULL)
+        return fail(ps, "no type", NULL);
+    p->n_parts = 1;
+    return word[0] != '@' ? parse_part(ps, word, &p->parts[0])
+                          : fail(ps, "a check has a type, not the tensor", word + 1);
 }
 
 static bool parse_problem(const struct parser *ps, char **s, struct assay_problem *p) {
     char *word = take(s, '/');
-    size_t n = 0, op = 0;
+    size_t op = 0;
     bool generated;
 
     while (op < N_OPS && (word == NULL || strcmp(word, op_names[op]) != 0))
@@ -297,15 +367,17 @@ static bool parse_problem(const struct parser *ps, char **s, struct assay_proble
     if (op == N_OPS)
         return fail(ps, "unknown operation", word);
     p->op = (enum assay_op)op;
+    if (p->op == ASSAY_OP_CHECK)
+        return parse_check(ps, s, p);
     if ((word = take(s, '/')) == NULL || !parse_parts(ps, word, p))
         return word != NULL ? false : fail(ps, "no type or tensor", NULL);
     generated = p->parts[0].tensor == NULL;
-    if ((word = take(s, '/')) == NULL || !parse_dims(word, generated, p, &n))
+    if ((word = take(s, '/')) == NULL || !parse_dims(word, generated, p))
         return fail(ps,
-                    generated ? "the shape is not MxNxK (each >= 1) in"
-                              : "the number of rows is not mM (M >= 1) in",
+                    generated ? "the shape is not MxNxK in"
+                              : "the number of rows is not mM in",
                     word);
-    if (!settle_shape(ps, p, n))
+    if (!settle_shape(ps, p))
         return false;
     if (generated && ((word = take(s, '/')) == NULL || !assay_weights_gen_parse(word, &p->weights)))
         return fail(ps, "unknown weights generator", word);
@@ -350,7 +422,8 @@ static bool parse_runner(const struct parser *ps, char **s, struct assay_runner 
     if (assay_backend_uses_isa(r->backend) != (r->isa != ASSAY_ISA_AUTO))
         return fail(ps, "wrong instruction set for the backend:", word);
     word = take(s, '/');
-    if (word == NULL || word[0] != 't' || !parse_size(word + 1, &threads) || threads > 4096)
+    if (word == NULL || word[0] != 't' || !parse_size(word + 1, &threads) ||
+        threads == 0 || threads > 4096)
         return fail(ps, "the number of threads is not tN (N >= 1) in", word);
     r->threads = (int)threads;
     return *s == NULL ? true : fail(ps, "text after the end:", *s);

@@ -4,9 +4,11 @@
  *
  *   gemm/q4_k/3x33x512/uniform/normal/cpu+exact/avx512/t2     generated blocks, M×N×K
  *   fused/q4_k+q6_k/2x7x512/normal/heavy/scalar/-/t1          parts of N rows each
+ *   fused/q4_k+q6_k/2x7+0x512/normal/heavy/scalar/-/t1        parts of 7 rows and of none
  *   rows/q6_k/9x8x512/extreme/cpu/avx2/t1                     M rows looked up of N
  *   gemm/@blk.0.attn_q.weight/m3/heavy/cpu/avx2/t1            a tensor of the GGUF file
  *   fused/@blk.0.attn_q.weight+@blk.0.attn_v.weight/m1/normal/cpu/avx2/t1
+ *   check/decode/q4_k/cpu+exact/avx512/t1                     a check (check.h) of one type
  *
  * Bytes of tensor names other than letters, digits, '.', '_' and '-' are written %XX, so an id
  * needs no quoting in a shell. */
@@ -25,9 +27,13 @@ enum assay_op {
     ASSAY_OP_GEMM,  /* one matrix */
     ASSAY_OP_FUSED, /* several parts through assay_linear_create_fused */
     ASSAY_OP_ROWS,  /* row lookup, bit for bit */
+    ASSAY_OP_CHECK, /* a check: its type is the one part, of no rows */
 };
+const char *assay_op_name(enum assay_op op);
 
 #define ASSAY_MAX_PARTS 4
+
+struct assay_check;
 
 struct assay_case_part {
     const struct assay_type_traits *type;
@@ -43,6 +49,7 @@ struct assay_problem {
     size_t m, k;
     enum assay_weights_gen weights; /* of generated parts */
     enum assay_acts_gen acts;       /* not of ASSAY_OP_ROWS */
+    const struct assay_check *check; /* of ASSAY_OP_CHECK, which has no shape and no generators */
 };
 
 struct assay_runner {
@@ -58,6 +65,8 @@ size_t assay_problem_rows(const struct assay_problem *p); /* Σ rows of the part
 size_t assay_problem_id(const struct assay_problem *p, char *buf, size_t size);
 size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r, char *buf,
                      size_t size);
+/* "cpu+exact/avx512": an id's runner without its threads. */
+size_t assay_runner_name(const struct assay_runner *r, char *buf, size_t size);
 
 /* Seed of one stream of random numbers ("weights", "acts") of a problem. */
 uint64_t assay_problem_seed(const struct assay_problem *p, uint64_t base_seed, const char *stream);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "env.h"
 #include "options.h"
 #include "plugin.h"
@@ -19,18 +20,27 @@ static const struct assay_option options[] = {
     ASSAY_GGML_OPTION,
     {"variant", 0, "V", NULL, "one variant of the backends that have it; 'default' for none"},
     {"isa", 0, "I,...", NULL, "instruction sets (default: all that this machine runs)"},
-    {"shape", 0, "MxNxK,...", NULL, "shapes of generated matrices (default: a built-in list)"},
+    {"check", 0, "NAME,...", NULL,
+     "checks besides products; 'none' for no check (default: all, unless options choose products)"},
+    {"list-checks", 0, NULL, NULL, "say what each check does, and run none"},
+    {"checks-only", 0, NULL, NULL, "no products"},
+    {"shape", 0, "MxNxK,...", NULL,
+     "shapes of generated matrices (default: all pairs of classes of sizes and generators)"},
     {"weights", 0, "GEN,...", NULL,
      "generators of blocks: uniform, normal, heavy, extreme, alternating (default: all)"},
     {"acts", 0, "GEN,...", NULL,
      "generators of activations: normal, heavy, one-large, alternating, constant, sparse "
-     "(default: they rotate over shapes and weights)"},
+     "(default: all)"},
     {"threads", 'j', "N,...", NULL,
      "numbers of threads for every case (default: 1, and the number of cores once a shape)"},
     {"seed", 's', "S", "1", "base seed of everything random"},
     {"case", 0, "ID", NULL, "run one case, as a failure or --list names it"},
     {"list", 'l', NULL, NULL, "list the cases and run none"},
-    {"quick", 'q', NULL, NULL, "fewer shapes and generators"},
+    {"quick", 'q', NULL, NULL, "fewer shapes and generators, the checks of decoding only"},
+    {"full", 0, NULL, NULL, "all pairs of sizes, rows of real models, checks that take their time"},
+    {"budget", 0, "DUR", NULL,
+     "stop after 30s, 2m, 1h: the cases that tell most come first, and what was reached is said"},
+    {"jobs", 0, "N", NULL, "processes at once (default: the number of cores)"},
     {"timeout", 0, "S", "30", "seconds a case may take (large matrices get more)"},
     {"max-failures", 0, "N", "10", "failures to print in full"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
@@ -240,6 +250,33 @@ static bool add_shape(const char *item, void *user) {
     return true;
 }
 
+static const char *check_name_at(size_t i, void *user) {
+    (void)user;
+    return assay_checks[i]->name;
+}
+
+static size_t check_count(void) {
+    size_t n = 0;
+    while (assay_checks[n] != NULL)
+        n++;
+    return n;
+}
+
+static bool add_check(const char *item, void *user) {
+    struct selection *s = user;
+
+    for (size_t i = 0; assay_checks[i] != NULL; i++)
+        if (strcmp(assay_checks[i]->name, item) == 0) {
+            s->params.checks |= 1u << i;
+            return true;
+        }
+    if (strcmp(item, "none") == 0)
+        return true;
+    return bad_item(s, "check", "check", item,
+                    assay_suggest(item, check_name_at, check_count(), NULL),
+                    name_list(check_name_at, check_count(), NULL));
+}
+
 static bool add_threads(const char *item, void *user) {
     struct selection *s = user;
     size_t n;
@@ -316,15 +353,73 @@ static bool select_seed_and_timeout(struct selection *s, const struct assay_args
     return true;
 }
 
+/* Checks run unless the options are about products. */
+static bool select_checks(struct selection *s, const struct assay_args *args) {
+    static const char *const of_products[] = {"shape", "weights", "acts", "tensors-only"};
+
+    if (assay_args_get(args, "check") != NULL)
+        return assay_args_list(args, "check", add_check, s);
+    for (size_t i = 0; i < LENGTH(of_products); i++)
+        if (assay_args_get(args, of_products[i]) != NULL)
+            return true;
+    for (size_t i = 0; assay_checks[i] != NULL; i++)
+        if (!s->params.quick || strcmp(assay_checks[i]->name, "decode") == 0 ||
+            strcmp(assay_checks[i]->name, "exact") == 0)
+            s->params.checks |= 1u << i;
+    return true;
+}
+
+static bool select_budget(struct selection *s, const struct assay_args *args) {
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
+    const char *text = assay_args_get(args, "budget");
+    char *end;
+    double number;
+
+    if (text == NULL)
+        return true;
+    number = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : 0;
+    for (size_t i = 0; number > 0 && number < 1e6 && i < LENGTH(units); i++)
+        if (strcmp(end, units[i].unit) == 0) {
+            s->params.budget_s = number * units[i].seconds;
+            return true;
+        }
+    assay_usage_error(s->command, "option '--budget': '%s' is no duration such as 30s, 2m or 1h",
+                      text);
+    return false;
+}
+
+static bool select_jobs(struct selection *s, const struct assay_args *args) {
+    unsigned long long jobs = (unsigned long long)assay_env_get()->cores;
+
+    /* Each keeps the data of a case. */
+    jobs = jobs > 16 ? 16 : jobs;
+    if (!assay_args_u64(args, "jobs", &jobs, 1, 64))
+        return false;
+    s->params.jobs = (int)jobs;
+    return true;
+}
+
 static bool check_combinations(const struct selection *s, const struct assay_args *args) {
-    static const char *const exclusive[] = {"type",  "backend", "variant",     "isa",
-                                            "shape", "weights", "acts",        "threads",
-                                            "quick", "list",    "tensors-only"};
+    static const char *const exclusive[] = {
+        "type",  "backend", "variant",      "isa",   "shape",       "weights", "acts",
+        "quick", "threads", "tensors-only", "check", "checks-only", "budget",  "list"};
+    static const char *const pairs[][2] = {
+        {"quick", "full"}, {"checks-only", "tensors-only"}, {"checks-only", "shape"}};
 
     for (size_t i = 0; i < LENGTH(exclusive); i++)
         if (assay_args_get(args, "case") != NULL && assay_args_get(args, exclusive[i]) != NULL) {
             assay_usage_error(s->command, "option '--case' names one case; '--%s' can't change it",
                               exclusive[i]);
+            return false;
+        }
+    for (size_t i = 0; i < LENGTH(pairs); i++)
+        if (assay_args_get(args, pairs[i][0]) != NULL &&
+            assay_args_get(args, pairs[i][1]) != NULL) {
+            assay_usage_error(s->command, "options '--%s' and '--%s' exclude each other",
+                              pairs[i][0], pairs[i][1]);
             return false;
         }
     if (assay_args_flag(args, "tensors-only") && assay_args_get(args, "gguf") == NULL) {
@@ -343,7 +438,8 @@ static bool select_all(struct selection *s, const struct assay_args *args) {
         !assay_args_list(args, "weights", add_weights, s) ||
         !assay_args_list(args, "acts", add_acts, s) ||
         !assay_args_list(args, "shape", add_shape, s) ||
-        !assay_args_list(args, "threads", add_threads, s) || !select_seed_and_timeout(s, args))
+        !assay_args_list(args, "threads", add_threads, s) || !select_seed_and_timeout(s, args) ||
+        !select_budget(s, args) || !select_jobs(s, args))
         return false;
     select_backends(s, args);
     select_types(s);
@@ -358,8 +454,10 @@ static bool select_all(struct selection *s, const struct assay_args *args) {
     s->params.shapes = s->shapes;
     s->params.threads = s->threads;
     s->params.quick = assay_args_flag(args, "quick");
+    s->params.full = assay_args_flag(args, "full");
     s->params.tensors_only = assay_args_flag(args, "tensors-only");
-    return select_variant(s, args);
+    s->params.checks_only = assay_args_flag(args, "checks-only");
+    return select_checks(s, args) && select_variant(s, args);
 }
 
 /* ---- Running ---- */
@@ -490,6 +588,11 @@ static int run(const struct assay_args *args) {
     char err[512];
     int code;
 
+    if (assay_args_flag(args, "list-checks")) {
+        for (size_t i = 0; assay_checks[i] != NULL; i++)
+            printf("%-12s  %s\n", assay_checks[i]->name, assay_checks[i]->summary);
+        return ASSAY_EXIT_OK;
+    }
     if (!assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
@@ -517,6 +620,10 @@ const struct assay_command assay_cmd_verify = {
         "--gguf, of every matrix of the file; each element is held to the error bound that its "
         "arithmetic class has at this very element. Cases run in child processes: a crash or a "
         "hang is a failure of its case, not the end of the run.\n\n"
+        "Checks judge each type and backend by other means: weights and bits recovered one by one, "
+        "exact and special data, statistics of many errors, invariance, memory. Properties that a "
+        "backend does not claim are not asked of it: such checks are skipped and counted. "
+        "--list-checks describes them.\n\n"
         "Each output is poisoned and fenced beforehand, inputs are read-only and end at a page "
         "without access, each product is computed twice, and row lookups must be bit-identical. "
         "What can't run is skipped with a reason and counted.\n\n"
@@ -531,6 +638,8 @@ const struct assay_command assay_cmd_verify = {
                 "$ assay verify --ggml llama.cpp/build/bin\n"
                 "# a real model, every tensor, one line a case\n"
                 "$ assay verify --gguf model.gguf --tensors-only -v\n"
+                "# the half minute that tells most\n"
+                "$ assay verify --budget 30s\n"
                 "# one backend, two types, shapes of your own\n"
                 "$ assay verify --backend cpu --type q4_k,q6_k --shape 1x4096x4096,7x33x512\n"
                 "# one case, as a failure names it\n"

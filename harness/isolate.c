@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -117,7 +118,9 @@ static _Noreturn void child_loop(const struct assay_isolate *iso, int fd) {
     _exit(0);
 }
 
-static bool child_start(const struct assay_isolate *iso, struct child *c) {
+/* Starts a child, which closes the descriptors `others` first. */
+static bool child_start(const struct assay_isolate *iso, struct child *c, const int *others,
+                        size_t n_others) {
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
@@ -136,6 +139,8 @@ static bool child_start(const struct assay_isolate *iso, struct child *c) {
     }
     if (c->pid == 0) {
         close(fds[0]);
+        for (size_t i = 0; i < n_others; i++)
+            close(others[i]);
         child_loop(iso, fds[1]);
     }
     close(fds[1]);
@@ -213,44 +218,160 @@ static enum receive receive_result(int fd, double deadline, json_t **result) {
     return r;
 }
 
-/* The result of one item; afterwards the child lives on or has been buried. */
-static json_t *run_item(struct child *c, size_t item, int timeout_s) {
-    uint64_t number = item;
-    json_t *result = NULL;
-    enum receive r = GONE;
+/* ---- Children at work ---- */
 
-    if (send_all(c->fd, &number, sizeof number))
-        r = receive_result(c->fd, seconds() + timeout_s, &result);
-    if (r == RECEIVED)
-        return result != NULL ? result : json_pack("{ss}", "crash", "no result");
-    if (r == HUNG)
-        kill(c->pid, SIGKILL);
-    close(c->fd);
-    int status = wait_for(c->pid);
-    c->pid = 0;
-    return r == HUNG ? describe_timeout(timeout_s) : describe_death(status);
+enum { MAX_JOBS = 64 };
+
+struct worker {
+    struct child child;
+    bool busy;
+    size_t item, end; /* the item at work, and the end of its group */
+    double deadline;
+};
+
+struct pool {
+    const struct assay_isolate *iso;
+    struct worker workers[MAX_JOBS];
+    size_t n_workers;
+    size_t next;      /* first item that is in nobody's group yet */
+    json_t **results; /* by item, until they are delivered */
+    size_t delivered; /* items before this one are done */
+};
+
+/* Starts a child that holds no end of another's socket: it would keep that child from seeing its
+ * parent's end closed. */
+static bool worker_start(struct pool *pool, struct worker *w) {
+    int others[MAX_JOBS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < pool->n_workers; i++)
+        if (pool->workers[i].child.pid != 0)
+            others[n++] = pool->workers[i].child.fd;
+    return child_start(pool->iso, &w->child, others, n);
+}
+
+/* Hands the worker its next item, if there is one. False if no child could be started. */
+static bool worker_feed(struct pool *pool, struct worker *w) {
+    const struct assay_isolate *iso = pool->iso;
+    uint64_t number;
+
+    if (w->item == w->end) {
+        if (pool->next == iso->count)
+            return true;
+        w->item = pool->next;
+        do
+            pool->next++;
+        while (pool->next < iso->count && iso->group != NULL &&
+               iso->group(pool->next, iso->user) == iso->group(w->item, iso->user));
+        w->end = pool->next;
+    }
+    if (iso->before != NULL)
+        iso->before(w->item, iso->user);
+    if (iso->fresh)
+        child_stop(&w->child);
+    if (w->child.pid == 0 && !worker_start(pool, w))
+        return false;
+    number = w->item;
+    /* A child that died since is found when its result is read. */
+    send_all(w->child.fd, &number, sizeof number);
+    w->deadline = seconds() + iso->timeout_s;
+    w->busy = true;
+    return true;
+}
+
+/* Takes the result of a busy worker; afterwards its child lives on or has been buried. */
+static void worker_collect(struct pool *pool, struct worker *w, bool hung) {
+    /* What has begun to arrive is read to the end, unless it stops coming. */
+    double deadline = w->deadline > seconds() + 5 ? w->deadline : seconds() + 5;
+    json_t *result = NULL;
+    enum receive r = hung ? HUNG : receive_result(w->child.fd, deadline, &result);
+
+    if (r == RECEIVED && result == NULL)
+        result = json_pack("{ss}", "crash", "no result");
+    if (r != RECEIVED) {
+        int status;
+
+        if (r == HUNG)
+            kill(w->child.pid, SIGKILL);
+        close(w->child.fd);
+        status = wait_for(w->child.pid);
+        w->child.pid = 0;
+        result = r == HUNG ? describe_timeout(pool->iso->timeout_s) : describe_death(status);
+    }
+    pool->results[w->item++] = result;
+    w->busy = false;
+}
+
+/* Waits until a worker has a result or has run out of time, and collects what there is. A result
+ * that lies ready counts even if nobody looked for it before its deadline. */
+static void pool_wait(struct pool *pool) {
+    struct pollfd fds[MAX_JOBS];
+    struct worker *busy[MAX_JOBS];
+    double first = INFINITY, now = seconds();
+    size_t n = 0;
+
+    for (size_t i = 0; i < pool->n_workers; i++) {
+        struct worker *w = &pool->workers[i];
+        if (!w->busy)
+            continue;
+        fds[n] = (struct pollfd){.fd = w->child.fd, .events = POLLIN};
+        busy[n++] = w;
+        first = w->deadline < first ? w->deadline : first;
+    }
+    if (poll(fds, (nfds_t)n, first > now ? (int)((first - now) * 1000) + 1 : 0) < 0)
+        return;
+    now = seconds();
+    for (size_t i = 0; i < n; i++)
+        if (fds[i].revents != 0 || now >= busy[i]->deadline)
+            worker_collect(pool, busy[i], fds[i].revents == 0);
+}
+
+/* Delivers what is there in item order. False if `done` wants to stop. */
+static bool pool_deliver(struct pool *pool) {
+    const struct assay_isolate *iso = pool->iso;
+
+    while (pool->delivered < iso->count && pool->results[pool->delivered] != NULL) {
+        size_t i = pool->delivered++;
+        bool go_on = iso->done(i, pool->results[i], iso->user);
+
+        json_decref(pool->results[i]);
+        pool->results[i] = NULL;
+        if (!go_on)
+            return false;
+    }
+    return true;
+}
+
+static void pool_end(struct pool *pool) {
+    for (size_t i = 0; i < pool->n_workers; i++) {
+        struct worker *w = &pool->workers[i];
+        if (w->busy) /* stopped early */
+            kill(w->child.pid, SIGKILL);
+        child_stop(&w->child);
+    }
+    for (size_t i = 0; i < pool->iso->count; i++)
+        json_decref(pool->results[i]);
+    free(pool->results);
 }
 
 bool assay_isolate_run(const struct assay_isolate *iso) {
-    struct child c = {0, -1};
-    bool go_on = true, started = true;
+    struct pool pool = {.iso = iso};
+    bool started = true;
 
-    for (size_t i = 0; i < iso->count && go_on; i++) {
-        json_t *result;
-
-        if (iso->before != NULL)
-            iso->before(i, iso->user);
-        if (iso->fresh)
-            child_stop(&c);
-        if (c.pid == 0 && !child_start(iso, &c)) {
-            started = false;
+    pool.results = calloc(iso->count + 1, sizeof(json_t *));
+    if (pool.results == NULL)
+        return false;
+    pool.n_workers = iso->jobs < 1 ? 1 : iso->jobs > MAX_JOBS ? MAX_JOBS : (size_t)iso->jobs;
+    while (started && pool.delivered < iso->count) {
+        for (size_t i = 0; i < pool.n_workers && started; i++)
+            if (!pool.workers[i].busy)
+                started = worker_feed(&pool, &pool.workers[i]);
+        if (started)
+            pool_wait(&pool);
+        if (!pool_deliver(&pool))
             break;
-        }
-        result = run_item(&c, i, iso->timeout_s);
-        go_on = iso->done(i, result, iso->user);
-        json_decref(result);
     }
-    child_stop(&c);
+    pool_end(&pool);
     return started;
 }
 

@@ -13,13 +13,18 @@ struct assay_isolate {
     size_t count; /* items are numbered 0 … count-1 */
     int timeout_s; /* per item; the child is killed after it */
     bool fresh;    /* a new child for every item, not only after a death */
+    int jobs;      /* children at work at once; 0: one */
+    /* Neighbouring items of one group go to the same child, one after the other: they share what it
+     * keeps between items. NULL: every item is a group. */
+    size_t (*group)(size_t i, void *user);
     /* In the child: the result of item i (a new reference). */
     json_t *(*work)(size_t i, void *user);
     /* In the parent, in item order: the child's result, or one made here for a child that died:
      * {"crash": "SIGSEGV"}, {"crash": "exit 3"}, {"crash": "timeout 30 s"}. Borrowed. Returns false
      * to stop the run. */
     bool (*done)(size_t i, const json_t *result, void *user);
-    /* In the parent, before an item is sent (progress). May be NULL. */
+    /* In the parent, before an item is sent (progress); with several jobs, some items before its
+     * predecessors are done. May be NULL. */
     void (*before)(size_t i, void *user);
     void *user;
 };

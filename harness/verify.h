@@ -33,9 +33,15 @@ struct assay_verify_params {
     size_t n_threads;
     bool thin_threads; /* all of them with one weights generator a shape only, else the first */
     bool quick;        /* fewer shapes and generators */
+    bool full;         /* every pair of sizes, shapes of real models, checks without haste */
+
+    uint32_t checks;  /* bit i: assay_checks[i]. Unlike the other selections, 0 is none */
+    bool checks_only; /* no products */
 
     uint64_t seed;
-    int timeout_s; /* per case, beyond what the reference may take */
+    int timeout_s;   /* per case, beyond what the reference may take */
+    double budget_s; /* 0: none. The run stops after it; the cases that tell most come first */
+    int jobs;        /* child processes at once; 0: one */
 };
 
 struct assay_verify_case {
@@ -80,6 +86,7 @@ struct assay_verify_result {
     enum assay_verdict verdict;
     double ratio; /* worst |got - expected| / bound */
     size_t elements, unbounded;
+    double cpu_s;   /* of the child, in this case */
     json_t *detail; /* what the child reported (reports/RECORD.md); NULL for a pass not kept */
 };
 
@@ -93,7 +100,7 @@ struct assay_verify_observer {
 
 struct assay_verify_totals {
     size_t cases; /* in the plan */
-    size_t passed, failed;
+    size_t passed, failed, not_run;
     size_t skipped; /* of the cases, and what could not become one */
     size_t elements, unbounded;
 };
@@ -107,6 +114,16 @@ void assay_verify_results_free(struct assay_verify_result *results, size_t n);
 
 struct assay_verify_totals assay_verify_count(const struct assay_plan *plan,
                                               const struct assay_verify_result *results);
+
+/* What a run reached of what the plan holds. */
+struct assay_verify_coverage {
+    size_t cases, all_cases;                /* run, planned */
+    size_t combinations, all_combinations;  /* type × runner (threads aside) × check or operation */
+    size_t pairs, all_pairs; /* of classes of m, n, k and generators in generated products, by type */
+};
+/* False if memory ran out. */
+bool assay_verify_cover(const struct assay_plan *plan, const struct assay_verify_result *results,
+                        struct assay_verify_coverage *c);
 
 /* ---- Reports ---- */
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+#include "datasets/catalogue.h"
 #include "verify_internal.h"
 
 /* Makes room for element n of an array that doubles when n is a power of two. Returns the array, or
@@ -86,7 +88,8 @@ static enum assay_weights_gen first_weights(const struct assay_verify_params *p)
  * of each shape shows it. A row lookup has no work to share. */
 static size_t thread_counts(const struct assay_verify_params *p,
                             const struct assay_problem *problem) {
-    bool first = problem->parts[0].tensor != NULL || problem->weights == first_weights(p);
+    bool first = problem->op != ASSAY_OP_CHECK &&
+                 (problem->parts[0].tensor != NULL || problem->weights == first_weights(p));
 
     if (problem->op == ASSAY_OP_ROWS || (p->thin_threads && !first))
         return 1;
@@ -151,6 +154,13 @@ static void add_backend(struct assay_plan *plan, const struct assay_verify_param
             return;
         }
     }
+    if (problem->op == ASSAY_OP_CHECK &&
+        (problem->check->claims & ~assay_backend_claims(b)) != 0) {
+        char reason[96];
+        snprintf(reason, sizeof reason, "not claimed: %s", problem->check->name);
+        assay_plan_skip(plan, assay_backend_name(b), reason);
+        return;
+    }
     for (const char *const *v = assay_backend_variants(b); *v != NULL; v++) {
         r.variant = *v;
         if (p->variant == NULL || strcmp(p->variant, *v) == 0)
@@ -172,16 +182,6 @@ void assay_plan_add(struct assay_plan *plan, const struct assay_verify_params *p
 }
 
 /* ---- Generated blocks ---- */
-
-/* K in blocks of the type. Small, and each a tail of something: single row and column, odd numbers
- * around the widths of vector kernels (8, 16, 32, 64), one block up to many. */
-static const struct {
-    size_t m, n, blocks;
-} default_shapes[] = {
-    {1, 33, 2}, {3, 7, 3},  {5, 17, 1}, {17, 31, 2}, {1, 1, 1},  {2, 64, 3},
-    {8, 3, 9},  {1, 5, 17}, {4, 65, 1}, {33, 9, 2},  {65, 2, 1},
-};
-enum { N_SHAPES = sizeof default_shapes / sizeof default_shapes[0], N_QUICK_SHAPES = 4 };
 
 static size_t default_k(const struct assay_type_traits *t, size_t blocks) {
     /* Scalars have no blocks; one less than a multiple of 32 is all tails. */
@@ -222,16 +222,55 @@ static void add_given_shapes(struct assay_plan *plan, const struct assay_verify_
     }
 }
 
-static void add_default_shapes(struct assay_plan *plan, const struct assay_verify_params *p,
-                               const struct assay_type_traits *t) {
-    size_t n = p->quick ? N_QUICK_SHAPES : N_SHAPES;
+/* The covering array of sizes and generators; of a quick run, a sample of it that steps through the
+ * classes of m and n. Types start at different values of each class. */
+static void add_cover(struct assay_plan *plan, const struct assay_verify_params *p,
+                      const struct assay_shape_cover *cover, const struct assay_type_traits *t,
+                      size_t type_index) {
+    enum { QUICK_STEP = 5 };
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < cover->n; i += p->quick ? QUICK_STEP : 1) {
+        struct assay_shape shape = assay_shape_of(&cover->cases[i], type_index + i);
         struct assay_problem problem = {.op = ASSAY_OP_GEMM, .n_parts = 1};
-        problem.parts[0] = (struct assay_case_part){t, NULL, default_shapes[i].n};
-        problem.m = default_shapes[i].m;
-        problem.k = default_k(t, default_shapes[i].blocks);
-        add_generators(plan, p, &problem, i);
+        problem.parts[0] = (struct assay_case_part){t, NULL, shape.n};
+        problem.m = shape.m;
+        problem.k = default_k(t, shape.k);
+        problem.weights = cover->cases[i].weights;
+        problem.acts = cover->cases[i].acts;
+        assay_plan_add(plan, p, &problem);
+    }
+}
+
+/* A product of no rows of x, which must leave the memory around y alone. */
+static void add_no_rows(struct assay_plan *plan, const struct assay_verify_params *p,
+                        const struct assay_type_traits *t) {
+    struct assay_problem problem = {.op = ASSAY_OP_GEMM, .n_parts = 1, .m = 0};
+
+    problem.parts[0] = (struct assay_case_part){t, NULL, 3};
+    problem.k = default_k(t, 1);
+    problem.weights = first_weights(p);
+    assay_plan_add(plan, p, &problem);
+}
+
+/* Rows of real models: all of k, of n what the reference gets through. */
+static void add_catalogue(struct assay_plan *plan, const struct assay_verify_params *p,
+                          const struct assay_type_traits *t) {
+    enum { MAX_MATRICES = 16, FEW_ROWS = 40 };
+    struct assay_matrix_shape matrices[MAX_MATRICES];
+    const struct assay_model_shape *model = assay_catalogue_at(0);
+    size_t n = model != NULL ? assay_model_matrices(model, matrices, MAX_MATRICES) : 0;
+
+    for (size_t i = 0; i < n && i < MAX_MATRICES; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_GEMM, .n_parts = 1, .m = 3};
+        size_t row_bytes;
+        bool seen = false;
+
+        for (size_t j = 0; j < i; j++)
+            seen = seen || matrices[j].k == matrices[i].k;
+        problem.parts[0] = (struct assay_case_part){t, NULL, FEW_ROWS};
+        problem.k = (size_t)matrices[i].k;
+        if (!seen && assay_row_bytes(t, problem.k, &row_bytes))
+            add_generators(plan, p, &problem, i);
     }
 }
 
@@ -240,13 +279,22 @@ static void add_fused(struct assay_plan *plan, const struct assay_verify_params 
                       const struct assay_type_traits *t) {
     const struct assay_type_traits *other =
         assay_type_traits(t->type == ASSAY_TYPE_Q6_K ? ASSAY_TYPE_Q4_K : ASSAY_TYPE_Q6_K);
-    struct assay_problem problem = {.op = ASSAY_OP_FUSED, .n_parts = 3, .m = 3, .k = 512};
+    /* Three parts; one; and the second of three without rows. */
+    static const struct {
+        size_t m, n_parts, rows[3];
+    } mixes[] = {{3, 3, {7, 7, 7}}, {2, 1, {9}}, {1, 3, {5, 0, 8}}};
 
-    for (size_t i = 0; i < problem.n_parts; i++)
-        problem.parts[i] = (struct assay_case_part){i == 1 ? other : t, NULL, 7};
-    problem.weights = ASSAY_WGEN_UNIFORM;
-    problem.acts = ASSAY_AGEN_NORMAL;
-    assay_plan_add(plan, p, &problem);
+    for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_FUSED, .k = 512};
+        problem.n_parts = mixes[i].n_parts;
+        problem.m = mixes[i].m;
+        for (size_t part = 0; part < problem.n_parts; part++)
+            problem.parts[part] =
+                (struct assay_case_part){part == 1 ? other : t, NULL, mixes[i].rows[part]};
+        problem.weights = ASSAY_WGEN_UNIFORM;
+        problem.acts = ASSAY_AGEN_NORMAL;
+        assay_plan_add(plan, p, &problem);
+    }
 }
 
 static void add_rows(struct assay_plan *plan, const struct assay_verify_params *p,
@@ -264,23 +312,53 @@ static void add_rows(struct assay_plan *plan, const struct assay_verify_params *
     }
 }
 
+static void add_checks(struct assay_plan *plan, const struct assay_verify_params *p,
+                       const struct assay_type_traits *t) {
+    for (size_t i = 0; assay_checks[i] != NULL; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_CHECK, .n_parts = 1};
+        problem.parts[0] = (struct assay_case_part){t, NULL, 0};
+        problem.check = assay_checks[i];
+        if ((p->checks >> i & 1) != 0)
+            assay_plan_add(plan, p, &problem);
+    }
+}
+
+static void add_products(struct assay_plan *plan, const struct assay_verify_params *p,
+                         const struct assay_shape_cover *cover, const struct assay_type_traits *t,
+                         size_t type_index) {
+    if (p->n_shapes > 0) {
+        add_given_shapes(plan, p, t);
+        return;
+    }
+    add_cover(plan, p, cover, t, type_index);
+    if (p->full)
+        add_catalogue(plan, p, t);
+    /* Fixed generators: only where none were asked for. */
+    if (p->weights == 0 && p->acts == 0) {
+        add_no_rows(plan, p, t);
+        add_fused(plan, p, t);
+    }
+    if (p->acts == 0)
+        add_rows(plan, p, t);
+}
+
 static void add_generated(struct assay_plan *plan, const struct assay_verify_params *p) {
-    for (size_t i = 0; i < assay_type_count(); i++) {
+    struct assay_shape_cover cover = {NULL, 0};
+    unsigned acts = p->acts != 0 ? p->acts : (1u << ASSAY_AGEN_COUNT) - 1;
+
+    if (!p->checks_only && p->n_shapes == 0 &&
+        !assay_shapes_cover(&cover, p->full, weights_selected(p), acts))
+        plan->failed = true;
+    for (size_t i = 0; i < assay_type_count() && !plan->failed; i++) {
         const struct assay_type_traits *t = assay_type_at(i);
 
         if (t->dequant == NULL || !assay_plan_type_selected(p, t))
             continue;
-        if (p->n_shapes > 0) {
-            add_given_shapes(plan, p, t);
-            continue;
-        }
-        add_default_shapes(plan, p, t);
-        /* Fixed generators: only where none were asked for. */
-        if (p->weights == 0 && p->acts == 0)
-            add_fused(plan, p, t);
-        if (p->acts == 0)
-            add_rows(plan, p, t);
+        add_checks(plan, p, t);
+        if (!p->checks_only)
+            add_products(plan, p, &cover, t, i);
     }
+    free(cover.cases);
 }
 
 /* ---- The plan ---- */
@@ -289,8 +367,10 @@ bool assay_plan_make(struct assay_plan *plan, const struct assay_verify_params *
     *plan = (struct assay_plan){.n_cases = 0};
     if (!p->tensors_only)
         add_generated(plan, p);
-    if (p->gguf != NULL)
+    if (p->gguf != NULL && !p->checks_only)
         assay_plan_add_tensors(plan, p);
+    if (p->budget_s > 0 && !plan->failed)
+        plan->failed = !assay_plan_order(plan);
     return !plan->failed;
 }
 

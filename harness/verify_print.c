@@ -2,8 +2,10 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "plugin.h"
 #include "record.h"
 #include "term.h"
@@ -79,7 +81,7 @@ static void print_command(FILE *f, const struct assay_verify_report *r, size_t i
         print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");
         fputc(' ', f);
     }
-    fprintf(f, "--seed %llu --case %s\n", (unsigned long long)r->params->seed, id);
+    fprintf(f, "%s--seed %llu --case %s\n", r->params->full ? "--full " : "", (unsigned long long)r->params->seed, id);
 }
 
 /* Finds the part that column `col` of a product lies in and makes col relative to it. */
@@ -152,8 +154,55 @@ static void print_worst(FILE *f, const struct assay_problem *p, const json_t *de
     fputc('\n', f);
 }
 
+/* What a finding tells besides its sentence, in this order, and only what is there. */
+static const char *const finding_members[] = {
+    "row",  "column", "block", "element", "byte",  "bit",      "field",     "lane", "m",
+    "n",    "k",      "call",  "threads", "shape", "expected", "got",       "bound", "error",
+    "ratio", "alignment", "offset", "statistic", "limit", "pattern"};
+
+static bool is_a_finding_member(const char *key) {
+    static const char *const others[] = {"verdict", "problem",  "kernel",  "crash",
+                                         "wrong",   "elements", "outside", "passes_alone",
+                                         "worst"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(key, others[i]) == 0)
+            return false;
+    return true;
+}
+
+static void print_member(FILE *f, const char *name, const json_t *value) {
+    if (json_is_string(value)) {
+        fprintf(f, "    %-10s %s\n", name, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        fprintf(f, "    %-10s %lld\n", name, (long long)json_integer_value(value));
+    } else if (json_is_number(value)) {
+        fprintf(f, "    %-10s %.9g\n", name, json_number_value(value));
+    } else if (value != NULL) {
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        fprintf(f, "    %-10s %s\n", name, text != NULL ? text : "?");
+        free(text);
+    }
+}
+
+static void print_finding(FILE *f, json_t *d) {
+    enum { KNOWN = sizeof finding_members / sizeof finding_members[0] };
+    const char *key;
+    json_t *value;
+
+    for (size_t i = 0; i < KNOWN; i++)
+        print_member(f, finding_members[i], json_object_get(d, finding_members[i]));
+    json_object_foreach(d, key, value) {
+        bool known = !is_a_finding_member(key);
+        for (size_t i = 0; i < KNOWN && !known; i++)
+            known = strcmp(key, finding_members[i]) == 0;
+        if (!known)
+            print_member(f, key, value);
+    }
+}
+
 void assay_verify_print_failure(FILE *f, const struct assay_verify_report *r, size_t i) {
-    const json_t *d = r->results[i].detail;
+    json_t *d = r->results[i].detail;
+    bool check = problem_of(r, i)->op == ASSAY_OP_CHECK;
     const json_t *outside = json_object_get(d, "outside");
     const char *kernel = text_field(d, "kernel");
     long long wrong = json_integer_value(json_object_get(d, "wrong"));
@@ -162,20 +211,22 @@ void assay_verify_print_failure(FILE *f, const struct assay_verify_report *r, si
     case_id(r, i, id, sizeof id);
     fprintf(f, "%sFAIL%s %s\n  %s", assay_colour_start(f, ASSAY_RED), assay_colour_end(f), id,
             text_field(d, "problem"));
-    if (wrong > 0)
+    if (wrong > 0 && !check)
         fprintf(f, ": %lld of %lld elements wrong, %lld of them not written", wrong,
                 json_integer_value(json_object_get(d, "elements")),
                 json_integer_value(json_object_get(d, "unwritten")));
-    if (outside != NULL)
+    if (outside != NULL && !check)
         fprintf(f, ": at row %lld, column %lld",
                 json_integer_value(json_object_get(outside, "row")),
                 json_integer_value(json_object_get(outside, "column")));
-    if (json_integer_value(json_object_get(d, "call")) == 2)
+    if (json_integer_value(json_object_get(d, "call")) == 2 && !check)
         fputs(" (in the second call; the first was right)", f);
     if (*kernel != '\0')
         fprintf(f, " [%s]", kernel);
     fputc('\n', f);
-    if (wrong > 0)
+    if (check)
+        print_finding(f, d);
+    else if (wrong > 0)
         print_worst(f, problem_of(r, i), d);
     if (strcmp(text_field(d, "crash"), "SIGSEGV") == 0 ||
         strcmp(text_field(d, "crash"), "SIGBUS") == 0)
@@ -193,14 +244,17 @@ void assay_verify_print_failure(FILE *f, const struct assay_verify_report *r, si
 
 /* What one cell of a table gathers. */
 struct tally {
-    size_t cases, failed, skipped;
+    size_t cases, failed, skipped, not_run;
     double ratio; /* worst of the passed cases */
+    double cpu_s;
 };
 
 static void tally_add(struct tally *t, const struct assay_verify_result *res) {
     t->cases++;
     t->failed += res->verdict == ASSAY_FAIL;
     t->skipped += res->verdict == ASSAY_SKIP;
+    t->not_run += res->verdict == ASSAY_NOT_RUN;
+    t->cpu_s += res->cpu_s;
     if (res->verdict == ASSAY_PASS && res->ratio > t->ratio)
         t->ratio = res->ratio;
 }
@@ -208,7 +262,7 @@ static void tally_add(struct tally *t, const struct assay_verify_result *res) {
 static void tally_cell(const struct tally *t, char *buf, size_t size) {
     if (t->failed > 0)
         snprintf(buf, size, "%zu failed", t->failed);
-    else if (t->cases == t->skipped)
+    else if (t->cases == t->skipped + t->not_run)
         snprintf(buf, size, "-");
     else
         snprintf(buf, size, "%.3f", t->ratio);
@@ -216,6 +270,36 @@ static void tally_cell(const struct tally *t, char *buf, size_t size) {
 
 static enum assay_colour tally_colour(const struct tally *t) {
     return t->failed > 0 ? ASSAY_RED : ASSAY_PLAIN;
+}
+
+/* One row for each check of the plan, and one for the products. */
+static void print_by_check(FILE *f, const struct assay_verify_report *r) {
+    static const char *const headings[] = {"CHECK",    ">CASES", ">PASSED", ">FAILED",
+                                           ">SKIPPED", ">CPU S"};
+    struct assay_table *table = assay_table_new(headings, 6);
+
+    for (size_t row = 0;; row++) {
+        const struct assay_check *check = assay_checks[row];
+        struct tally t = {0};
+        char cells[5][24];
+
+        for (size_t i = 0; i < r->plan->n_cases; i++)
+            if (problem_of(r, i)->check == check)
+                tally_add(&t, &r->results[i]);
+        snprintf(cells[0], sizeof cells[0], "%zu", t.cases);
+        snprintf(cells[1], sizeof cells[1], "%zu", t.cases - t.failed - t.skipped - t.not_run);
+        snprintf(cells[2], sizeof cells[2], "%zu", t.failed);
+        snprintf(cells[3], sizeof cells[3], "%zu", t.skipped);
+        snprintf(cells[4], sizeof cells[4], "%.2f", t.cpu_s);
+        if (t.cases > 0)
+            assay_table_row_colour(table, tally_colour(&t),
+                                   (const char *const[]){check != NULL ? check->name : "(products)",
+                                                         cells[0], cells[1], cells[2], cells[3],
+                                                         cells[4]});
+        if (check == NULL)
+            break;
+    }
+    assay_table_print(table, f);
 }
 
 static bool same_runner_but_threads(const struct assay_runner *a, const struct assay_runner *b) {
@@ -226,6 +310,28 @@ static void runner_name(const struct assay_runner *r, char *buf, size_t size) {
     snprintf(buf, size, "%s%s%s%s%s", assay_backend_name(r->backend), *r->variant ? "+" : "",
              r->variant, r->isa != ASSAY_ISA_AUTO ? "/" : "",
              r->isa != ASSAY_ISA_AUTO ? assay_isa_name(r->isa) : "");
+}
+
+static bool has_checks(const struct assay_plan *plan) {
+    for (size_t i = 0; i < plan->n_problems; i++)
+        if (plan->problems[i].op == ASSAY_OP_CHECK)
+            return true;
+    return false;
+}
+
+static void print_coverage(FILE *f, const struct assay_verify_report *r) {
+    struct assay_verify_coverage c;
+
+    if (!assay_verify_cover(r->plan, r->results, &c))
+        return;
+    fprintf(f,
+            "coverage: %zu of %zu cases; %zu of %zu combinations of type, runner and check or "
+            "operation",
+            c.cases, c.all_cases, c.combinations, c.all_combinations);
+    if (c.all_pairs > 0)
+        fprintf(f, "; %zu of %zu pairs of classes of m, n, k, weights and activations, over types",
+                c.pairs, c.all_pairs);
+    fputc('\n', f);
 }
 
 /* One row for each backend, variant and instruction set, in order of first appearance. */
@@ -255,7 +361,7 @@ static void print_by_runner(FILE *f, const struct assay_verify_report *r) {
 
         runner_name(runners[i], name, sizeof name);
         snprintf(cells[0], sizeof cells[0], "%zu", t->cases);
-        snprintf(cells[1], sizeof cells[1], "%zu", t->cases - t->failed - t->skipped);
+        snprintf(cells[1], sizeof cells[1], "%zu", t->cases - t->failed - t->skipped - t->not_run);
         snprintf(cells[2], sizeof cells[2], "%zu", t->failed);
         snprintf(cells[3], sizeof cells[3], "%zu", t->skipped);
         snprintf(cells[4], sizeof cells[4], "%.3f", t->ratio);
@@ -386,12 +492,23 @@ void assay_verify_print_summary(FILE *f, const struct assay_verify_report *r, si
         print_by_runner(f, r);
         fputs("\nWorst error in units of its bound, by type:\n", f);
         print_by_type(f, r);
+        if (has_checks(r->plan)) {
+            fputc('\n', f);
+            print_by_check(f, r);
+        }
     }
     print_skips(f, r, t.skipped);
     print_failures(f, r, max_failures, t.failed);
-    fprintf(f, "\n%s%zu case%s: %zu passed, %zu failed, %zu skipped%s; %zu elements judged",
+    fputc('\n', f);
+    if (t.cases > 1)
+        print_coverage(f, r);
+    fprintf(f, "%s%zu case%s: %zu passed, %zu failed, %zu skipped",
             assay_colour_start(f, good ? ASSAY_GREEN : ASSAY_RED), t.cases, t.cases == 1 ? "" : "s",
-            t.passed, t.failed, t.skipped, assay_colour_end(f), t.elements - t.unbounded);
+            t.passed, t.failed, t.skipped);
+    if (t.not_run > 0)
+        fprintf(f, ", %zu not run (%s)", t.not_run,
+                r->params->budget_s > 0 ? "the budget was used" : "stopped");
+    fprintf(f, "%s; %zu elements judged", assay_colour_end(f), t.elements - t.unbounded);
     if (t.unbounded > 0)
         fprintf(f, ", %zu left out (fp32 or fp16 overflow is legitimate)", t.unbounded);
     fputc('\n', f);

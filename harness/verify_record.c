@@ -1,9 +1,8 @@
 /* What verify leaves in a record (reports/RECORD.md). */
+#include "check.h"
 #include "verify.h"
 
 static json_t *case_record(const struct assay_verify_report *r, size_t i) {
-    static const char *const ops[] = {
-        [ASSAY_OP_GEMM] = "gemm", [ASSAY_OP_FUSED] = "fused", [ASSAY_OP_ROWS] = "rows"};
     const struct assay_verify_case *c = &r->plan->cases[i];
     const struct assay_problem *p = &r->plan->problems[c->problem];
     const struct assay_runner *run = &c->runner;
@@ -13,11 +12,18 @@ static json_t *case_record(const struct assay_verify_report *r, size_t i) {
     assay_case_id(p, run, id, sizeof id);
     for (size_t part = 0; part < p->n_parts; part++)
         json_array_append_new(types, json_string(p->parts[part].type->name));
-    j = json_pack("{ss ss so sI sI sI ss ss ss si ss}", "id", id, "op", ops[p->op], "types", types,
-                  "m", (json_int_t)p->m, "n", (json_int_t)assay_problem_rows(p), "k",
-                  (json_int_t)p->k, "backend", assay_backend_name(run->backend), "variant",
-                  run->variant, "isa", run->isa != ASSAY_ISA_AUTO ? assay_isa_name(run->isa) : "-",
-                  "threads", run->threads, "verdict", assay_verdict_name(r->results[i].verdict));
+    j = json_pack("{ss ss so ss ss ss si ss sf}", "id", id, "op", assay_op_name(p->op), "types",
+                  types, "backend", assay_backend_name(run->backend), "variant", run->variant,
+                  "isa", run->isa != ASSAY_ISA_AUTO ? assay_isa_name(run->isa) : "-", "threads",
+                  run->threads, "verdict", assay_verdict_name(r->results[i].verdict), "cpu_s",
+                  r->results[i].cpu_s);
+    /* A check has no shape of its own; its finding may name one. */
+    if (j != NULL && p->op == ASSAY_OP_CHECK)
+        json_object_set_new(j, "check", json_string(p->check->name));
+    else if (j != NULL)
+        json_object_update_new(j, json_pack("{sI sI sI}", "m", (json_int_t)p->m, "n",
+                                            (json_int_t)assay_problem_rows(p), "k",
+                                            (json_int_t)p->k));
     detail = r->results[i].detail;
     if (j != NULL && detail != NULL && json_object_update_missing(j, detail) != 0) {
         json_decref(j);
@@ -31,6 +37,17 @@ static json_t *skip_record(const struct assay_verify_skip *s) {
                      (json_int_t)s->count);
 }
 
+static json_t *coverage_record(const struct assay_verify_report *r) {
+    struct assay_verify_coverage c;
+
+    if (!assay_verify_cover(r->plan, r->results, &c))
+        return NULL;
+    return json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)c.cases, "all_cases",
+                     (json_int_t)c.all_cases, "combinations", (json_int_t)c.combinations,
+                     "all_combinations", (json_int_t)c.all_combinations, "pairs",
+                     (json_int_t)c.pairs, "all_pairs", (json_int_t)c.all_pairs);
+}
+
 bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {
     struct assay_verify_totals t = assay_verify_count(r->plan, r->results);
     json_t *results = json_array(), *skips = json_array();
@@ -42,10 +59,12 @@ bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {
         ok = json_array_append_new(skips, skip_record(&r->plan->skips[i])) == 0 && ok;
     ok = json_object_set_new(record, "results", results) == 0 && ok;
     ok = json_object_set_new(record, "skips", skips) == 0 && ok;
+    ok = json_object_set_new(record, "coverage", coverage_record(r)) == 0 && ok;
     return json_object_set_new(record, "summary",
-                               json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)t.cases,
+                               json_pack("{sI sI sI sI sI sI sI}", "cases", (json_int_t)t.cases,
                                          "passed", (json_int_t)t.passed, "failed",
                                          (json_int_t)t.failed, "skipped", (json_int_t)t.skipped,
+                                         "not_run", (json_int_t)t.not_run,
                                          "elements", (json_int_t)t.elements, "unbounded",
                                          (json_int_t)t.unbounded)) == 0 &&
            ok;

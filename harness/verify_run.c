@@ -1,6 +1,7 @@
 /* The parent's side of verify: runs the cases in children and gathers what they report. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "isolate.h"
 #include "record.h"
@@ -10,6 +11,7 @@ struct run {
     struct assay_worker worker; /* used in the children only */
     const struct assay_verify_observer *observer;
     struct assay_verify_result *results;
+    double stop_at; /* monotonic seconds; 0: never */
 };
 
 const char *assay_verdict_name(enum assay_verdict v) {
@@ -22,9 +24,29 @@ const char *assay_verdict_name(enum assay_verdict v) {
     return names[v];
 }
 
+static double clock_seconds(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static json_t *work(size_t i, void *user) {
     struct run *run = user;
-    return assay_worker_run(&run->worker, i);
+    double start = clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    json_t *result = assay_worker_run(&run->worker, i);
+
+    json_object_set_new(result, "cpu_s",
+                        json_real(clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - start));
+    return result;
+}
+
+/* Cases of one product share its data; checks share nothing. */
+static size_t group(size_t i, void *user) {
+    const struct run *run = user;
+    const struct assay_plan *plan = run->worker.plan;
+    size_t problem = plan->cases[i].problem;
+
+    return plan->problems[problem].op == ASSAY_OP_CHECK ? plan->n_problems + i : problem;
 }
 
 static enum assay_verdict verdict_of(const json_t *detail) {
@@ -75,6 +97,9 @@ static bool done(size_t i, const json_t *reported, void *user) {
     json_t *detail = crash != NULL ? explain_crash(run, i, crash) : json_deep_copy(reported);
     json_t *ratio = json_object_get(detail, "ratio");
 
+    /* Not part of the finding, which is the same on every run. */
+    r->cpu_s = json_number_value(json_object_get(detail, "cpu_s"));
+    json_object_del(detail, "cpu_s");
     r->verdict = verdict_of(detail);
     r->ratio = ratio != NULL ? assay_json_real_value(ratio) : 0;
     r->elements = size_field(detail, "elements");
@@ -83,7 +108,9 @@ static bool done(size_t i, const json_t *reported, void *user) {
         json_decref(detail);
     else
         r->detail = detail;
-    return run->observer->after == NULL || run->observer->after(i, r, run->observer->user);
+    if (run->observer->after != NULL && !run->observer->after(i, r, run->observer->user))
+        return false;
+    return run->stop_at == 0 || clock_seconds(CLOCK_MONOTONIC) < run->stop_at;
 }
 
 static void before(size_t i, void *user) {
@@ -114,10 +141,14 @@ bool assay_verify_run(const struct assay_plan *plan, const struct assay_verify_p
         .worker = {.plan = plan, .params = p},
         .observer = observer,
         .results = results,
+        .stop_at = p->budget_s > 0 ? clock_seconds(CLOCK_MONOTONIC) + p->budget_s : 0,
     };
+    enum { FULL_PATIENCE = 20 }; /* a full check may take that many times as long */
     struct assay_isolate iso = {
         .count = plan->n_cases,
-        .timeout_s = p->timeout_s + reference_seconds(plan),
+        .timeout_s = p->timeout_s * (p->full ? FULL_PATIENCE : 1) + reference_seconds(plan),
+        .jobs = p->jobs,
+        .group = group,
         .work = work,
         .done = done,
         .before = before,
@@ -142,6 +173,7 @@ struct assay_verify_totals assay_verify_count(const struct assay_plan *plan,
         t.passed += results[i].verdict == ASSAY_PASS;
         t.failed += results[i].verdict == ASSAY_FAIL;
         t.skipped += results[i].verdict == ASSAY_SKIP;
+        t.not_run += results[i].verdict == ASSAY_NOT_RUN;
         t.elements += results[i].elements;
         t.unbounded += results[i].unbounded;
     }

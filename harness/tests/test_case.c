@@ -23,6 +23,9 @@ Test(case, ids_read_back_as_written) {
         "gemm/f32/1x1x31/heavy/one-large/eager-f32/-/t1",
         "fused/q4_k+q6_k+q4_k/3x7x512/normal/heavy/scalar/-/t1",
         "rows/iq1_m/9x7x768/extreme/transient-f16/-/t1",
+        "gemm/q4_k/0x3x256/uniform/normal/scalar/-/t1",
+        "fused/q4_k+q6_k+q4_k/1x5+0+8x512/normal/heavy/scalar/-/t1",
+        "check/decode/q4_k/cpu+exact/scalar/t2",
     };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         struct assay_problem p;
@@ -44,7 +47,16 @@ Test(case, bad_ids_are_refused_with_a_reason) {
         {"gemm/q4_z/1x1x256/uniform/normal/scalar/-/t1", "q4_z"},
         {"gemm/q8_1/1x1x32/uniform/normal/scalar/-/t1", "q8_1"},
         {"gemm/q4_k/1x1x255/uniform/normal/scalar/-/t1", "block length"},
-        {"gemm/q4_k/0x1x256/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"gemm/q4_k/1x0x256/uniform/normal/scalar/-/t1", "nothing to compute"},
+        {"gemm/q4_k/1x1x0/uniform/normal/scalar/-/t1", "empty"},
+        {"rows/q4_k/0x1x256/uniform/scalar/-/t1", "nothing to compute"},
+        {"fused/q4_k+q6_k/1x1+x256/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"fused/q4_k+q6_k/1x1+2+3x256/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"check/decod/q4_k/scalar/-/t1", "check 'decod'"},
+        {"check/decode", "no type"},
+        {"check/decode/q4_z/scalar/-/t1", "q4_z"},
+        {"check/decode/@w/scalar/-/t1", "not the tensor"},
+        {"check/decode/q4_k/scalar/-/t1/more", "more"},
         {"gemm/q4_k/1x1/uniform/normal/scalar/-/t1", "MxNxK"},
         {"gemm/q4_k/1x1x256x2/uniform/normal/scalar/-/t1", "MxNxK"},
         {"gemm/q4_k/999999999999x999999999999x256/uniform/normal/scalar/-/t1", "too large"},
