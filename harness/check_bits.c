@@ -1,6 +1,6 @@
 /* bits: every bit of a block is flipped, and the outputs must change as the oracle's do. Each flip
- * is a row of W. The rows of x take the columns whose number has a given bit set, or clear, so that
- * what a flip does to any single weight shows, and which one it did it to. */
+ * is a row of W. The rows of x take the columns of a block, and those whose number has a given bit
+ * set, or clear, so that what a flip does to any single weight shows, and to which. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 /* Weights that bits are flipped in at a time: a super-block, or short blocks side by side that
  * kernels take together. */
-enum { UNIT = 256, UNIT_OF_PLAIN = 16 };
+enum { UNIT_BITS = 8, UNIT = 1 << UNIT_BITS, UNIT_OF_PLAIN = 16 };
 
 /* W has whole tiles of rows: repacked layouts take no others. */
 enum { ROW_TILE = 32 };
@@ -86,19 +86,22 @@ static void flip_bits(const struct assay_probe_matrix *w) {
     }
 }
 
-static size_t row_count(size_t k) {
-    size_t n = 1;
-    while (k > 1) {
-        n += 2;
-        k = (k + 1) / 2;
-    }
-    return n;
+/* Rows of x: the columns of each block; then, for each bit of a column's number, those that have it
+ * set and those that do not. */
+static size_t row_count(const struct assay_type_traits *t) {
+    return t->block_len == 1 ? UNIT_OF_PLAIN : UNIT / t->block_len + 2 * UNIT_BITS;
 }
 
-/* All columns; then, for each bit of a column's number, those that have it set and those that do
- * not. The signs are the weights', so that the terms add up and a change of scale shows as well as
- * a change of a code. Full scale makes the quantisation of activations exact. */
+static bool takes(size_t row, size_t blocks, size_t block_len, size_t column) {
+    if (row < blocks)
+        return column / block_len == row;
+    return (column >> (row - blocks) / 2 & 1) == (row - blocks) % 2;
+}
+
+/* The signs are the weights', so that the terms add up and a change of scale shows as well as a
+ * change of a code. Full scale makes the quantisation of activations exact. */
 static bool take_columns(const struct assay_probe_rows *x, const struct assay_probe_matrix *w) {
+    size_t len = w->type->block_len;
     float *weight = malloc(w->k * sizeof *weight);
 
     if (weight == NULL)
@@ -106,7 +109,7 @@ static bool take_columns(const struct assay_probe_rows *x, const struct assay_pr
     assay_dequant_row(w->type, assay_probe_block(w, 0, 0), w->k, weight);
     for (size_t i = 0; i < x->count; i++)
         for (size_t at = 0; at < w->k; at++)
-            if (i == 0 || (at >> (i - 1) / 2 & 1) == (i - 1) % 2)
+            if (takes(i, w->k / len, len, at))
                 assay_probe_row(x, i)[at] = weight[at] < 0 ? -127 : 127;
     free(weight);
     return true;
@@ -134,12 +137,39 @@ static bool flipped_bit(const struct assay_probe_matrix *w, size_t row, size_t *
     return row > 0 && row <= 8 * w->row_bytes && assay_field_at(w->type, (row - 1) % bits, bit);
 }
 
-/* Where the effect of a flip went: the row of another flip that the outputs fit, or 0. */
+/* The row of a flip (another than `row` itself) that the outputs of `row` fit, or 0. All rows of x
+ * are needed to tell the flips apart. */
 static size_t find_like(const struct assay_probe_product *p, size_t row) {
     for (size_t other = 1; other <= 8 * p->w->row_bytes && p->m == p->x->count; other++)
         if (other != row && acts_like(p, row, other))
             return other;
     return 0;
+}
+
+static json_t *name_bit(json_t *j, size_t block, const struct assay_field_bit *bit) {
+    size_t at = assay_field_position(bit);
+    char name[32];
+
+    json_object_set_new(j, "block", json_integer((json_int_t)block));
+    json_object_set_new(j, "byte", json_integer((json_int_t)at / 8));
+    json_object_set_new(j, "bit", json_integer((json_int_t)at % 8));
+    json_object_set_new(j, "field",
+                        json_string(assay_field_name(bit->field, bit->element, name, sizeof name)));
+    return j;
+}
+
+/* The block itself is wrong: as if a bit of it were another? */
+static json_t *explain_base(const struct assay_probe_product *p) {
+    struct assay_field_bit bit;
+    size_t block, like = find_like(p, 0);
+    char name[32];
+
+    if (like == 0)
+        return assay_check_fail("a block is wrong before any of its bits is flipped");
+    flipped_bit(p->w, like, &block, &bit);
+    assay_field_name(bit.field, bit.element, name, sizeof name);
+    return name_bit(assay_check_fail("bit %u of %s is taken for the opposite", bit.bit, name),
+                    block, &bit);
 }
 
 static json_t *explain(const struct assay_probe_product *p, const struct assay_probe_miss *miss,
@@ -151,7 +181,7 @@ static json_t *explain(const struct assay_probe_product *p, const struct assay_p
 
     (void)user;
     if (!flipped_bit(p->w, miss->column, &block, &bit))
-        return assay_check_fail("a block is wrong before any of its bits is flipped");
+        return explain_base(p);
     assay_field_name(bit.field, bit.element, name, sizeof name);
     if (acts_like(p, miss->column, 0)) {
         j = assay_check_fail("bit %u of %s is ignored", bit.bit, name);
@@ -165,11 +195,15 @@ static json_t *explain(const struct assay_probe_product *p, const struct assay_p
         j = assay_check_fail("flipping bit %u of %s changes y by %g, which should be %g", bit.bit,
                              name, (double)miss->got - before, miss->expected - before);
     }
-    json_object_set_new(j, "block", json_integer((json_int_t)block));
-    json_object_set_new(j, "byte", json_integer((json_int_t)assay_field_position(&bit) / 8));
-    json_object_set_new(j, "bit", json_integer((json_int_t)assay_field_position(&bit) % 8));
-    json_object_set_new(j, "field", json_string(name));
-    return j;
+    return name_bit(j, block, &bit);
+}
+
+/* A plain weight has no companions: one column a row, and where activations are not quantised every
+ * bit of the output counts. */
+static void take_single_columns(const struct assay_check_run *r, struct assay_probe_rows *x) {
+    x->exact = assay_probe_keeps_acts(r);
+    for (size_t i = 0; i < x->count; i++)
+        assay_probe_row(x, i)[i] = x->exact ? 1 : 127;
 }
 
 static void probe_base(struct assay_check_run *r, enum base base, struct assay_rng *rng) {
@@ -182,12 +216,14 @@ static void probe_base(struct assay_check_run *r, enum base base, struct assay_r
 
     assay_row_bytes(t, k, &row_bytes);
     n = (8 * row_bytes + ROW_TILE) / ROW_TILE * ROW_TILE;
-    kernels = assay_probe_kernels(r, row_count(k), m);
-    if (assay_probe_matrix_new(&w, r, n, k) && assay_probe_rows_new(&x, r, row_count(k), k)) {
+    kernels = assay_probe_kernels(r, row_count(t), m);
+    if (assay_probe_matrix_new(&w, r, n, k) && assay_probe_rows_new(&x, r, row_count(t), k)) {
         for (size_t b = 0; b < k / t->block_len; b++)
             base_block(t, base, f16, rng, assay_probe_block(&w, 0, b));
         flip_bits(&w);
-        if (!take_columns(&x, &w))
+        if (t->block_len == 1)
+            take_single_columns(r, &x);
+        else if (!take_columns(&x, &w))
             assay_check_no_memory(r);
         assay_probe_matrix_seal(&w, r);
         for (size_t i = 0; i < kernels; i++)

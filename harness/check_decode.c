@@ -85,7 +85,7 @@ static bool fits(const struct suspect *s, const uint8_t *candidate) {
         if (p->arith.weight == ASSAY_WEIGHT_F16)
             w = assay_ref_from_fp16(assay_ref_to_fp16(w));
         expected = *assay_probe_expect(p, i, s->column);
-        expected.mag += fabs(w * e->x);
+        expected.mag = fmax(expected.mag, fabs(w * e->x));
         if (!(fabs((double)p->y[i * p->ldy + s->column] - w * e->x) <=
               assay_probe_bound(p, i, &expected)))
             return false;
@@ -125,33 +125,65 @@ static bool explain_by_value(const struct suspect *s, const struct assay_field *
     return false;
 }
 
+/* Looks for another element of the field that seems to have changed places with this one. */
+static bool explain_by_swap(const struct suspect *s, const struct assay_field *f, unsigned element,
+                            unsigned *other) {
+    const uint8_t *block = assay_probe_block(s->p->w, s->column, s->block);
+    uint8_t copy[512];
+
+    for (*other = 0; *other < f->count; ++*other) {
+        memcpy(copy, block, s->p->w->type->block_bytes);
+        assay_field_set(f, copy, element, assay_field_get(f, block, *other));
+        assay_field_set(f, copy, *other, assay_field_get(f, block, element));
+        if (*other != element && fits(s, copy))
+            return true;
+    }
+    return false;
+}
+
+/* What seems to have happened to a field. */
+struct diagnosis {
+    enum { UNKNOWN, OTHER_VALUE, CHANGED_PLACES } kind;
+    struct assay_field_bit bit; /* of OTHER_VALUE the lowest wrong bit */
+    uint32_t value;
+    unsigned other; /* element */
+};
+
+static bool diagnose_element(const struct suspect *s, const struct assay_field *f, unsigned element,
+                             struct diagnosis *d) {
+    uint32_t actual = assay_field_get(f, assay_probe_block(s->p->w, s->column, s->block), element);
+
+    d->bit = (struct assay_field_bit){f, element, 0};
+    if (explain_by_value(s, f, element, &d->value)) {
+        d->kind = OTHER_VALUE;
+        while (((d->value ^ actual) >> d->bit.bit & 1) == 0)
+            d->bit.bit++;
+        return true;
+    }
+    if (explain_by_swap(s, f, element, &d->other)) {
+        d->kind = CHANGED_PLACES;
+        return true;
+    }
+    return false;
+}
+
 /* The narrowest field that explains it; failing that the narrowest that reaches the weight. */
-static bool find_field(const struct suspect *s, struct assay_field_bit *bit, uint32_t *value) {
+static struct diagnosis diagnose(const struct suspect *s) {
     size_t n;
     const struct assay_field *fields = assay_fields(s->p->w->type, &n);
-    const struct assay_field *narrowest = NULL;
+    struct diagnosis d = {.kind = UNKNOWN}, narrowest = {.kind = UNKNOWN};
 
     for (unsigned reach = 1; reach <= s->p->w->type->block_len; reach++)
         for (size_t i = 0; i < n; i++)
             for (unsigned e = 0; e < fields[i].count && fields[i].weights == reach; e++) {
                 if (!assay_field_reaches(&fields[i], e, s->weight))
                     continue;
-                if (explain_by_value(s, &fields[i], e, value)) {
-                    uint32_t differ =
-                        *value ^ assay_field_get(&fields[i],
-                                                 assay_probe_block(s->p->w, s->column, s->block),
-                                                 e);
-                    *bit = (struct assay_field_bit){&fields[i], e, 0};
-                    while ((differ >> bit->bit & 1) == 0)
-                        bit->bit++;
-                    return true;
-                }
-                if (narrowest == NULL) {
-                    narrowest = &fields[i];
-                    *bit = (struct assay_field_bit){narrowest, e, 0};
-                }
+                if (diagnose_element(s, &fields[i], e, &d))
+                    return d;
+                if (narrowest.bit.field == NULL)
+                    narrowest.bit = d.bit;
             }
-    return false;
+    return narrowest;
 }
 
 /* Another block of the matrix that the kernel seems to have taken instead. A single probe fits too
@@ -163,41 +195,48 @@ static bool find_other_block(const struct suspect *s, size_t *row, size_t *block
         return false;
     for (*row = 0; *row < w->n; ++*row)
         for (*block = 0; *block < w->k / w->type->block_len; ++*block)
-            if (fits(s, assay_probe_block(w, *row, *block)))
+            if ((*row != s->column || *block != s->block) &&
+                fits(s, assay_probe_block(w, *row, *block)))
                 return true;
     return false;
 }
 
+static json_t *describe_field(const struct suspect *s, const char *where) {
+    struct diagnosis d = diagnose(s);
+    size_t at = assay_field_position(&d.bit);
+    const struct assay_field *f = d.bit.field;
+    uint32_t actual =
+        assay_field_get(f, assay_probe_block(s->p->w, s->column, s->block), d.bit.element);
+    char name[32], other[32];
+    json_t *j;
+
+    assay_field_name(f, d.bit.element, name, sizeof name);
+    if (d.kind == OTHER_VALUE)
+        j = assay_check_fail("%s: decoded as if %s were 0x%x, which is 0x%x", where, name,
+                             (unsigned)d.value, (unsigned)actual);
+    else if (d.kind == CHANGED_PLACES)
+        j = assay_check_fail("%s: decoded as if %s and %s had changed places", where, name,
+                             assay_field_name(f, d.other, other, sizeof other));
+    else
+        j = assay_check_fail("%s: decoded wrongly, as no other value of one field explains", where);
+    json_object_set_new(j, "field", json_string(name));
+    json_object_set_new(j, "byte", json_integer((json_int_t)at / 8));
+    if (d.kind == OTHER_VALUE)
+        json_object_set_new(j, "bit", json_integer((json_int_t)at % 8));
+    return j;
+}
+
 static json_t *describe(const struct suspect *s) {
-    struct assay_field_bit bit;
-    uint32_t value = 0;
-    char name[32], where[80];
+    char where[80];
     size_t row, block;
     json_t *j;
 
     snprintf(where, sizeof where, "row %zu of W, block %zu, weight %zu", s->column, s->block,
              s->weight);
-    if (find_other_block(s, &row, &block)) {
+    if (find_other_block(s, &row, &block))
         j = assay_check_fail("%s: decoded as if it were row %zu, block %zu", where, row, block);
-    } else {
-        bool explained = find_field(s, &bit, &value);
-        size_t at = assay_field_position(&bit);
-        uint32_t actual = assay_field_get(
-            bit.field, assay_probe_block(s->p->w, s->column, s->block), bit.element);
-
-        assay_field_name(bit.field, bit.element, name, sizeof name);
-        if (explained)
-            j = assay_check_fail("%s: decoded as if %s were 0x%x, which is 0x%x", where, name,
-                                 (unsigned)value, (unsigned)actual);
-        else
-            j = assay_check_fail("%s: decoded wrongly, as no other value of one field explains",
-                                 where);
-        json_object_set_new(j, "field", json_string(name));
-        if (explained) {
-            json_object_set_new(j, "byte", json_integer((json_int_t)at / 8));
-            json_object_set_new(j, "bit", json_integer((json_int_t)at % 8));
-        }
-    }
+    else
+        j = describe_field(s, where);
     json_object_set_new(j, "block", json_integer((json_int_t)s->block));
     json_object_set_new(j, "element", json_integer((json_int_t)s->weight));
     return j;
@@ -221,10 +260,16 @@ static json_t *explain(const struct assay_probe_product *p, const struct assay_p
 /* ---- Probes ---- */
 
 /* An element per row, every position. 127 at the top of a block of activations makes its scale a
- * power of two. */
-static void one_hot(const struct assay_probe_rows *x) {
+ * power of two; where activations are not quantised, a plain weight needs no more than 1. */
+static void one_hot(const struct assay_check_run *r, struct assay_probe_rows *x) {
+    float c = 127;
+
+    if (r->env->type->block_len == 1 && assay_probe_keeps_acts(r)) {
+        c = 1;
+        x->exact = true;
+    }
     for (size_t i = 0; i < x->count; i++)
-        assay_probe_row(x, i)[i] = i % 3 == 1 ? -127 : 127;
+        assay_probe_row(x, i)[i] = i % 3 == 1 ? -c : c;
 }
 
 /* Positions spread over the row, at scales from 2^-14 to 2^14, half of them with a scale of
@@ -260,7 +305,7 @@ static void probe_sweep(struct assay_check_run *r, enum assay_weight_arith as) {
 
     if (assay_probe_matrix_new(&w, r, sweep + END_ROWS, k) && assay_probe_rows_new(&x, r, k, k)) {
         fill(&w, as, 1);
-        one_hot(&x);
+        one_hot(r, &x);
         assay_probe_matrix_seal(&w, r);
         for (size_t i = 0; i < kernels; i++)
             assay_probe_run(r, &w, &x, m[i], explain, NULL);

@@ -32,17 +32,32 @@ size_t assay_probe_kernels(const struct assay_check_run *r, size_t limit, size_t
     return kernels;
 }
 
-enum assay_weight_arith assay_probe_weights(const struct assay_check_run *r) {
-    size_t m[ASSAY_CHECK_PATHS], kernels = assay_probe_kernels(r, KERNEL_SCAN, m);
+/* The kernels' classes; returns how many there are. */
+static size_t classes_of(const struct assay_check_run *r, struct assay_arith *arith) {
+    size_t m[ASSAY_CHECK_PATHS], kernels = assay_probe_kernels(r, KERNEL_SCAN, m), n = 0;
+    struct assay_error err;
 
-    for (size_t i = 0; i < kernels; i++) {
-        struct assay_arith arith;
-        struct assay_error err;
-        if (assay_ctx_arith(r->ctx, r->env->type, m[i], &arith, &err) == ASSAY_OK &&
-            arith.weight == ASSAY_WEIGHT_F16)
+    for (size_t i = 0; i < kernels; i++)
+        n += assay_ctx_arith(r->ctx, r->env->type, m[i], &arith[n], &err) == ASSAY_OK;
+    return n;
+}
+
+enum assay_weight_arith assay_probe_weights(const struct assay_check_run *r) {
+    struct assay_arith arith[ASSAY_CHECK_PATHS];
+
+    for (size_t n = classes_of(r, arith); n > 0; n--)
+        if (arith[n - 1].weight == ASSAY_WEIGHT_F16)
             return ASSAY_WEIGHT_F16;
-    }
     return ASSAY_WEIGHT_F32;
+}
+
+bool assay_probe_keeps_acts(const struct assay_check_run *r) {
+    struct assay_arith arith[ASSAY_CHECK_PATHS];
+
+    for (size_t n = classes_of(r, arith); n > 0; n--)
+        if (arith[n - 1].act != ASSAY_ACT_F32)
+            return false;
+    return true;
 }
 
 /* ---- The matrix ---- */

@@ -17,6 +17,10 @@ size_t assay_probe_kernels(const struct assay_check_run *r, size_t limit, size_t
  */
 enum assay_weight_arith assay_probe_weights(const struct assay_check_run *r);
 
+/* True if all of them multiply with the activations as given: a plain type's weight times a power
+ * of two is then due to the bit. */
+bool assay_probe_keeps_acts(const struct assay_check_run *r);
+
 /* ---- The matrix ---- */
 
 struct assay_probe_matrix {

@@ -4,17 +4,27 @@
 #include "probe.h"
 #include "ref/fields.h"
 
-/* Takes every value in 2^bits consecutive phases, and drifts, so that fields of different width do
- * not stay in step. The multipliers are odd and differ by kind and by element. */
-static uint32_t rotating(const struct assay_field *f, size_t phase, unsigned element) {
-    static const unsigned step[] = {
-        [ASSAY_FIELD_CODE] = 5,   [ASSAY_FIELD_POINT] = 9, [ASSAY_FIELD_SIGN] = 3,
-        [ASSAY_FIELD_SCALE] = 11, [ASSAY_FIELD_MIN] = 21,
-    };
-    size_t drift = 3 * (phase >> f->bits);
-    unsigned neighbour = f->kind == ASSAY_FIELD_POINT ? 67 : 7;
+/* A few well-mixed bits of two small numbers. */
+static uint32_t mixed(size_t a, size_t b) {
+    uint32_t h = (uint32_t)a * 0x9e3779b1u ^ (uint32_t)b * 0x85ebca6bu;
 
-    return (uint32_t)(step[f->kind] * phase + drift + (size_t)neighbour * (f->first + element));
+    h = (h ^ h >> 15) * 0x2c1b3c6du;
+    return h ^ h >> 13;
+}
+
+/* Takes every value in each run of 2^bits phases, in an order of the element and the run: elements
+ * that changed places would be seen. Of longer codebook indices the upper 8 bits do; neighbours
+ * share the order of these and differ in the lower bits, so that together they take every value. */
+static uint32_t rotating(const struct assay_field *f, size_t phase, unsigned element) {
+    unsigned low = f->bits > 8 ? f->bits - 8u : 0, upper = f->bits - low;
+    size_t place = (size_t)f->kind << 16 | (f->first + element) >> low;
+    uint32_t order = mixed(place, phase >> upper);
+    uint32_t mask = (1u << upper) - 1;
+    uint32_t value = ((order | 1) * (uint32_t)phase + (order >> 16)) & mask;
+    uint32_t rest = element + (uint32_t)(phase ^ phase >> 3);
+
+    value = (value ^ value >> (upper + 1) / 2) * (order >> 8 | 1) & mask;
+    return value << low | (rest & ((1u << low) - 1));
 }
 
 /* Exponents of scales: five octaves below `top`, or as wide as the format and the class allow. */
