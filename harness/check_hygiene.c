@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fenv.h>
 #include <locale.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,18 +118,14 @@ static void check_workers(struct assay_check_run *r) {
 
 /* ---- State of the process ---- */
 
-enum { SIGNALS = 32 };
-
-struct process_state {
-    sigset_t mask;
-    void (*handlers[SIGNALS])(int);
-    int exceptions; /* floating-point ones that trap */
-    int rounding;
-    mode_t umask;
+/* Environment and working directory are compared with those at the start of the program: a kernel
+ * may have changed them in an earlier check of this process. */
+struct surroundings {
     char cwd[4096];
-    char locale[256];
     uint64_t environment; /* FNV-1a of all of it */
 };
+
+static struct surroundings at_start;
 
 static uint64_t environment_hash(void) {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
@@ -141,44 +138,71 @@ static uint64_t environment_hash(void) {
     return h;
 }
 
-static void process_state(struct process_state *s) {
-    const char *locale = setlocale(LC_ALL, NULL);
-
-    memset(s, 0, sizeof *s);
-    sigprocmask(SIG_SETMASK, NULL, &s->mask);
-    for (int i = 1; i < SIGNALS; i++) {
-        struct sigaction a;
-        if (sigaction(i, NULL, &a) == 0)
-            s->handlers[i] = a.sa_handler;
-    }
-#ifdef __GLIBC__
-    s->exceptions = fegetexcept();
-#endif
-    s->rounding = fegetround();
-    s->umask = umask(0);
-    umask(s->umask);
+static void look_around(struct surroundings *s) {
     if (getcwd(s->cwd, sizeof s->cwd) == NULL)
         s->cwd[0] = '\0';
-    snprintf(s->locale, sizeof s->locale, "%s", locale != NULL ? locale : "");
     s->environment = environment_hash();
 }
 
-/* What differs, or NULL. */
-static const char *process_difference(const struct process_state *a,
-                                      const struct process_state *b) {
+__attribute__((constructor)) static void remember_start(void) { look_around(&at_start); }
+
+enum { SIGNALS = 32 };
+
+/* The rest is set to known values first, for the same reason. */
+struct process_state {
+    sigset_t mask;
+    struct sigaction actions[SIGNALS];
+    mode_t umask;
+    char locale[256];
+};
+
+enum { UNUSUAL_UMASK = 0135 };
+
+static void reset_process(struct process_state *before) {
+    const char *locale = setlocale(LC_ALL, NULL);
+    sigset_t none;
+
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, &before->mask);
     for (int i = 1; i < SIGNALS; i++) {
-        if (sigismember(&a->mask, i) != sigismember(&b->mask, i))
+        const struct sigaction plain = {.sa_handler = SIG_DFL};
+        if (i != SIGKILL && i != SIGSTOP)
+            sigaction(i, &plain, &before->actions[i]);
+    }
+    before->umask = umask(UNUSUAL_UMASK);
+    snprintf(before->locale, sizeof before->locale, "%s", locale != NULL ? locale : "");
+}
+
+static void restore_process(const struct process_state *before) {
+    for (int i = 1; i < SIGNALS; i++)
+        if (i != SIGKILL && i != SIGSTOP)
+            sigaction(i, &before->actions[i], NULL);
+    umask(before->umask);
+    pthread_sigmask(SIG_SETMASK, &before->mask, NULL);
+}
+
+/* What has changed since reset_process, or NULL. */
+static const char *process_difference(const struct process_state *before) {
+    const char *locale = setlocale(LC_ALL, NULL);
+    struct surroundings now;
+    struct sigaction action;
+    sigset_t mask;
+    mode_t old = umask(UNUSUAL_UMASK);
+
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i < SIGNALS; i++) {
+        if (sigismember(&mask, i))
             return "the signal mask";
-        if (a->handlers[i] != b->handlers[i])
+        if (i != SIGKILL && i != SIGSTOP && sigaction(i, NULL, &action) == 0 &&
+            action.sa_handler != SIG_DFL)
             return "a signal handler";
     }
-    return a->exceptions != b->exceptions      ? "the floating-point exceptions that trap"
-           : a->rounding != b->rounding        ? "the rounding mode"
-           : a->umask != b->umask              ? "the file mode mask"
-           : strcmp(a->cwd, b->cwd) != 0       ? "the working directory"
-           : strcmp(a->locale, b->locale) != 0 ? "the locale"
-           : a->environment != b->environment  ? "the environment variables"
-                                               : NULL;
+    look_around(&now);
+    return old != UNUSUAL_UMASK                            ? "the file mode mask"
+           : strcmp(now.cwd, at_start.cwd) != 0            ? "the working directory"
+           : now.environment != at_start.environment       ? "the environment variables"
+           : locale && strcmp(locale, before->locale) != 0 ? "the locale"
+                                                           : NULL;
 }
 
 /* ---- Resources ---- */
@@ -239,9 +263,9 @@ static struct resources resources(void) {
  * lose once a call. Descriptors and threads are counted as they are. */
 enum { WINDOWS = 3, HEAP_A_CALL = 16, MAPPED_A_CALL = 2048 };
 
-/* malloc keeps up to seven freed blocks of each size for their thread, and counts them as in use:
- * they grow for that long. */
-enum { WARM_UP = 8 };
+/* malloc keeps up to seven freed blocks of each size for their thread, fetches as many more at once,
+ * and counts them as in use: what they serve does not show as growth. */
+enum { WARM_UP = 16 };
 
 /* A leak goes on; caches, pools and fragments of the heap come to rest. So what counts is growth in
  * every one of a few windows after WARM_UP rounds; without these, memory is not judged. */
@@ -286,7 +310,7 @@ static void check_call_leaks(struct subject *s, int calls) {
     struct assay_store *store = new_store(s, s->r->ctx);
     struct resources at[WINDOWS + 1];
 
-    for (int i = 0; i < 2 * WARM_UP && store != NULL; i++)
+    for (int i = 0; i < WARM_UP && store != NULL; i++)
         multiply(s, s->r->ctx, store, i % 2 ? BATCH : 1);
     at[0] = resources();
     for (int w = 1; w <= WINDOWS && store != NULL; w++) {
@@ -313,16 +337,18 @@ static bool one_life(struct subject *s) {
 }
 
 static void check_lives(struct subject *s, int lives, bool warm) {
-    struct process_state before, after;
     struct resources at[WINDOWS + 1];
+    struct process_state before;
     const char *difference;
+    bool ok;
 
-    process_state(&before);
-    if (!one_life(s))
+    reset_process(&before);
+    ok = one_life(s);
+    difference = process_difference(&before);
+    restore_process(&before);
+    if (!ok)
         return;
-    process_state(&after);
-    difference = process_difference(&before, &after);
-    if (difference != NULL && s->r->finding == NULL) {
+    if (difference != NULL) {
         s->r->finding =
             assay_check_fail("creating, using and freeing a context changes %s", difference);
         return;

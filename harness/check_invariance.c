@@ -45,11 +45,29 @@ static bool same(struct assay_check_run *r, const struct assay_product *p, const
 
 /* ---- repeat ---- */
 
-/* What malloc hands out, and what free leaves behind, is filled with bytes of this pattern; 0 for
- * the ordinary heap. */
+#ifdef __GLIBC__
+/* Not memset: a compiler drops that where free follows. */
+static void fill_bytes(volatile char *p, int byte, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        p[i] = (char)byte;
+}
+#endif
+
+/* Makes what malloc hands out hold bytes of a pattern; 0 for the ordinary heap. Small blocks come
+ * from a list of up to seven for each size, which M_PERTURB does not reach: those are dirtied. */
 static void fill_heap(int pattern) {
 #ifdef __GLIBC__
+    enum { KEPT = 7, STEP = 16, LARGEST_KEPT = 1032 };
+    void *blocks[KEPT];
+
     mallopt(M_PERTURB, pattern);
+    for (size_t size = STEP + 8; pattern != 0 && size <= LARGEST_KEPT; size += STEP) {
+        for (int i = 0; i < KEPT; i++)
+            if ((blocks[i] = malloc(size)) != NULL)
+                fill_bytes(blocks[i], pattern, size);
+        for (int i = 0; i < KEPT; i++)
+            free(blocks[i]);
+    }
 #else
     (void)pattern;
 #endif

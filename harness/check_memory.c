@@ -105,6 +105,7 @@ static bool canaries_alive(struct memory_run *t) {
         t->run.finding = assay_check_fail("a write outside y, %td floats %s", rel >= 0 ? rel : -rel,
                                           rel >= 0 ? "from its start" : "before it");
         assay_check_shape(&t->run, c->m, c->n, c->k);
+        json_object_set_new(t->run.finding, "buffer", json_string(buffer_names[OUTPUT]));
         json_object_set_new(t->run.finding, "row", json_integer(row));
         json_object_set_new(t->run.finding, "column", json_integer(col));
         return false;

@@ -179,7 +179,19 @@ static size_t count_plants(const struct assay_type_traits *t, const struct value
     return count;
 }
 
-/* Plants one value in the first and one in the last block; with `everywhere`, in all fields. */
+enum { FIRST_BLOCK, LAST_BLOCK, ALL_BLOCKS, PLACES_IN_ROW };
+
+/* All fields of all blocks: beside others of ordinary size, a small scale would not be seen. */
+static void plant_everywhere(const struct assay_operands *o, size_t row, uint32_t bits) {
+    const struct assay_scale_field *f = assay_scale_fields(o->type);
+
+    for (size_t at = 0; at < o->row_bytes; at += o->type->block_bytes)
+        for (size_t i = 0; i < ASSAY_SCALE_FIELDS_MAX && f[i].kind != ASSAY_SCALE_NONE; i++)
+            for (size_t index = 0; index < f[i].count; index++)
+                write_scale(&f[i], index, bits, o->w + row * o->row_bytes + at);
+}
+
+/* Plants each value in the first block of a row, in the last of another, and all over a third. */
 static void plant_scales(struct assay_operands *o, const struct values *table, bool finite,
                          struct plant *plants) {
     const struct assay_scale_field *f = assay_scale_fields(o->type);
@@ -188,9 +200,11 @@ static void plant_scales(struct assay_operands *o, const struct values *table, b
     for (size_t i = 0; i < ASSAY_SCALE_FIELDS_MAX && f[i].kind != ASSAY_SCALE_NONE; i++)
         for (size_t index = 0; index<f[i].count; index += f[i].count> 1 ? f[i].count - 1 : 1)
             for (size_t v = 0; v < table[f[i].kind].count; v++)
-                for (size_t last = 0; last < 2; last++, row += 2) {
-                    size_t block = last ? blocks - 1 : 0;
+                for (int place = 0; place < PLACES_IN_ROW; place++, row += 2) {
+                    size_t block = place == LAST_BLOCK ? blocks - 1 : 0;
                     uint32_t bits = table[f[i].kind].bits[v];
+                    if (place == ALL_BLOCKS)
+                        plant_everywhere(o, row, bits);
                     write_scale(&f[i], index, bits,
                                 o->w + row * o->row_bytes + block * o->type->block_bytes);
                     plants[row] =
@@ -202,7 +216,8 @@ static void plant_scales(struct assay_operands *o, const struct values *table, b
 }
 
 static void run_scales(struct assay_check_run *r, const struct values *table, bool finite) {
-    size_t planted = 2 * count_plants(r->env->type, table), k = assay_check_k(r->env->type), rows;
+    size_t planted = PLACES_IN_ROW * count_plants(r->env->type, table),
+           k = assay_check_k(r->env->type), rows;
     struct assay_operands o = {0};
     struct plant *plants;
 
