@@ -18,7 +18,7 @@ enum { ROW_TILE = 32 };
 
 /* Blocks in which the flips are made. The first two have opposite bits throughout, and numbers of
  * such a size that no flip makes anything non-finite; in the third the top bit of a binary16 number
- * makes it infinite or a NaN. */
+ * makes it infinite or a NaN, and that of a UE4M3 number counts, as it does beside 0x7f alone. */
 enum base { BASE_EVEN, BASE_ODD, BASE_SPECIAL, BASES };
 
 /* Bits of alternating value from the top; the lower ones of a number's fraction at random. */
@@ -39,7 +39,7 @@ static uint32_t number(const struct assay_field *f, enum base base, bool f16, ui
     case ASSAY_FORMAT_E8M0:
         return wide;
     case ASSAY_FORMAT_UE4M3:
-        return 0x35;
+        return base == BASE_SPECIAL ? 0x7f : 0x35;
     case ASSAY_FORMAT_INT:
         return 0x55;
     case ASSAY_FORMAT_UINT:
