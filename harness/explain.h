@@ -15,6 +15,9 @@
 bool assay_explain_case(FILE *out, const struct assay_verify_report *r, size_t i,
                         const char *keep_dir);
 
+/* True for cases that can be explained: products of at least one row. */
+bool assay_explains(const struct assay_problem *p);
+
 /* The same for a product at hand. *fails says whether it does; if not, nothing is printed. */
 bool assay_explain_specimen(FILE *out, const struct assay_specimen *s, const char *keep_dir,
                             bool *fails);
