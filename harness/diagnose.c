@@ -337,6 +337,8 @@ static bool decoded_wrongly(struct scene *s) {
                                    .type = s->small->type,
                                    .block = assay_specimen_block(s->small, s->d->row, s->d->block),
                                    .fp16 = r->arith.weight == ASSAY_WEIGHT_F16,
+                                   /* Under a scale of 11 bits, say. */
+                                   .slack = r->arith.act == ASSAY_ACT_F32 ? 0x1p-20 : 0x1p-9,
                                    .got = r->got + at,
                                    .expected = r->expected + at,
                                    .bound = r->bound + at,

@@ -32,7 +32,8 @@ void assay_diagnosis_free(struct assay_diagnosis *d); /* a zeroed struct is allo
 struct assay_block_evidence {
     const struct assay_type_traits *type;
     const uint8_t *block;
-    bool fp16; /* the class rounds weights to binary16 */
+    bool fp16;    /* the class rounds weights to binary16 */
+    double slack; /* relative, beside the bound: what rounding the activation 1 costs */
     const float *got;
     const double *expected, *bound;
     const uint8_t *wrong;

@@ -26,8 +26,7 @@ static size_t len_of(const struct hypothesis *h) { return h->e->type->block_len;
 static bool explains(const struct assay_block_evidence *e, const float *weights) {
     for (size_t i = 0; i < e->type->block_len; i++) {
         double w = e->fp16 ? assay_ref_from_fp16(assay_ref_to_fp16(weights[i])) : weights[i];
-        /* The activation 1 may be quantised, under a scale of 11 bits. */
-        double slack = e->bound[i] + ldexp(fabs(w), -9);
+        double slack = e->bound[i] + e->slack * fabs(w);
         if (isfinite(w) ? !(fabs(e->got[i] - w) <= slack) : isfinite(e->got[i]))
             return false;
     }
@@ -318,6 +317,27 @@ static bool block_skipped(struct hypothesis *h) {
     return true;
 }
 
+/* Every weight comes out as a number of few bits. */
+static bool narrow(struct hypothesis *h) {
+    bool half = true, bf16 = true;
+
+    for (size_t i = 0; i < len_of(h); i++) {
+        float got = h->e->got[i];
+        double error = fabs(got - h->e->expected[i]), size = fabs(h->e->expected[i]);
+        half = half && error <= ldexp(size, -11) + 0x1p-25 &&
+               assay_ref_from_fp16(assay_ref_to_fp16(got)) == got;
+        bf16 = bf16 && error <= ldexp(size, -8) && (assay_ref_float_bits(got) & 0xffff) == 0;
+    }
+    if (!half && !bf16)
+        return false;
+    h->has_field = false;
+    h->guess = half ? "fp16 accumulation" : "bf16 accumulation";
+    snprintf(h->text, sizeof h->text,
+             "each weight by itself comes out rounded to %s: products or sums are held in it",
+             half ? "binary16" : "bfloat16");
+    return true;
+}
+
 static bool min_sign(struct hypothesis *h) {
     float mins[ASSAY_MAX_BLOCK_LEN];
     const struct assay_type_traits *t = h->e->type;
@@ -449,7 +469,7 @@ static bool guess(struct hypothesis *h) {
     size_t n;
     const struct assay_field *fields = assay_fields(h->e->type, &n);
 
-    if (block_skipped(h) || min_sign(h))
+    if (block_skipped(h) || narrow(h) || min_sign(h))
         return true;
     for (size_t i = 0; i < sizeof of_fields / sizeof of_fields[0]; i++)
         for (size_t f = 0; f < n; f++)
