@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "env.h"
+#include "explain.h"
 #include "options.h"
 #include "plugin.h"
 #include "record.h"
@@ -43,6 +44,8 @@ static const struct assay_option options[] = {
     {"jobs", 0, "N", NULL, "processes at once (default: the number of cores)"},
     {"timeout", 0, "S", "30", "seconds a case may take (large matrices get more)"},
     {"max-failures", 0, "N", "10", "failures to print in full"},
+    {"explain", 0, "N", "1", "failures to shrink and explain, some two seconds each"},
+    {"keep", 0, "DIR", NULL, "save the explained cases there ('assay explain' replays them)"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
     {"verbose", 'v', NULL, NULL, "one line a case"},
     {NULL, 0, NULL, NULL, NULL},
@@ -511,11 +514,27 @@ static int write_record(const struct assay_args *args, const struct assay_verify
     return code;
 }
 
+/* Explains the first failures that can be. False, with the error told, if one can't be kept. */
+static bool explain_failures(const struct assay_args *args, FILE *out,
+                             const struct assay_verify_report *r, size_t most) {
+    for (size_t i = 0; i < r->plan->n_cases && most > 0; i++) {
+        const struct assay_problem *p = &r->plan->problems[r->plan->cases[i].problem];
+        if (r->results[i].verdict != ASSAY_FAIL || !assay_explains(p))
+            continue;
+        fputc('\n', out);
+        assay_verify_print_case(out, r, i);
+        if (!assay_explain_case(out, r, i, assay_args_get(args, "keep")))
+            return false;
+        most--;
+    }
+    return true;
+}
+
 static int run_plan(const struct assay_args *args, const struct selection *s,
                     const struct assay_plan *plan) {
     struct assay_verify_result *results = calloc(plan->n_cases, sizeof *results);
     const char *json = assay_args_get(args, "json");
-    unsigned long long max_failures = 0;
+    unsigned long long max_failures = 0, explained = 0;
     struct assay_verify_report report = {plan, &s->params, results, assay_args_get(args, "gguf")};
     /* A record on standard output keeps it to itself. */
     FILE *out = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout;
@@ -524,7 +543,8 @@ static int run_plan(const struct assay_args *args, const struct selection *s,
     struct assay_verify_totals totals;
     int code;
 
-    if (!assay_args_u64(args, "max-failures", &max_failures, 0, 1000000)) {
+    if (!assay_args_u64(args, "max-failures", &max_failures, 0, 1000000) ||
+        !assay_args_u64(args, "explain", &explained, 0, 1000000)) {
         code = ASSAY_EXIT_USAGE;
         goto out;
     }
@@ -543,6 +563,8 @@ static int run_plan(const struct assay_args *args, const struct selection *s,
     code = totals.failed > 0 ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
     if (totals.passed + totals.failed == 0)
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
+    if (!explain_failures(args, out, &report, (size_t)explained))
+        code = ASSAY_EXIT_USAGE;
     if (json != NULL && write_record(args, &report, json) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
 out:
