@@ -83,7 +83,7 @@ IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%), \
-                 $(wildcard harness/*.c)) reports/assets.c
+                 $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
@@ -220,6 +220,13 @@ RUNS ?= 10000
 .PHONY: false-alarms
 false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms: reports/false-alarms.txt
 	$(Q)$(RUN) $(BUILD)/assay false-alarms --runs $(RUNS)
+
+.PHONY: faults
+faults: all ## Judge every kernel of the fault corpus: the table of reports/faults.md
+	$(Q)CC='$(CC) $(ALL_CFLAGS)' FLAGS_impl='$(FLAGS_impl)' FLAGS_avx2='$(FLAGS_avx2)' \
+	    FLAGS_avx512='$(FLAGS_avx512)' LDLIBS='$(LDLIBS)' \
+	    OBJECTS='$(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a' \
+	    sh ci/faults.sh $(BUILD)/assay build/faults
 
 # ---- Installation ---------------------------------------------------------------------------------
 

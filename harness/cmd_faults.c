@@ -9,7 +9,11 @@
 #include "options.h"
 #include "term.h"
 
-enum { TIMEOUT = 5, GATE_TIMEOUT = 60, LEAST_OUTPUTS = 1000, MAX_TYPES = 64 };
+enum { TIMEOUT = 5, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
+
+/* The rules of others see as many outputs as verify had judged when it found the fault, and no fewer
+ * than this. */
+enum { LEAST_OUTPUTS = 20000 };
 
 struct selection {
     const struct assay_args *args;
@@ -19,6 +23,9 @@ struct selection {
     int threads[2];
     size_t n_threads;
     bool failed;
+
+    /* Gates that reject a correct kernel, by row of the table of types and shape; -1: not asked. */
+    int reject_correct[MAX_TYPES][ASSAY_MODELS];
 };
 
 static bool selected(const struct selection *s, const char *name) {
@@ -48,21 +55,41 @@ static void keep(struct selection *s, json_t *result) {
 
 /* ---- Model kernels ---- */
 
-/* What a run on a correct kernel of the type judges, from the results; the rules of others get as
- * many outputs to see. */
-static size_t outputs_of(const struct selection *s, const char *type) {
-    json_t *results = s->results != NULL ? assay_score_read(s->results) : NULL;
-    size_t n = results != NULL ? assay_score_outputs(results, type) : 0;
+static size_t outputs_for_gates(const struct assay_judgement *j) {
+    return j->outputs > LEAST_OUTPUTS ? j->outputs : LEAST_OUTPUTS;
+}
 
-    json_decref(results);
-    return n > LEAST_OUTPUTS ? n : LEAST_OUTPUTS;
+/* A gate that rejects the correct kernel as well has not found the fault. */
+static int rejects_correct(struct selection *s, const struct assay_type_traits *t,
+                           enum assay_fault_shape shape) {
+    struct assay_fault none = {ASSAY_MUT_NONE, t->type, shape, 0, false};
+    struct assay_faulty kernel;
+    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, 1};
+    size_t i = 0;
+
+    while (i + 1 < MAX_TYPES && assay_type_at(i) != t)
+        i++;
+    if (s->reject_correct[i][shape] < 0) {
+        assay_faulty_init(&kernel, &none);
+        s->reject_correct[i][shape] =
+            (int)assay_gates_reject(&runner, t, LEAST_OUTPUTS, GATE_TIMEOUT);
+    }
+    return s->reject_correct[i][shape];
+}
+
+static unsigned gates_find(struct selection *s, const struct assay_runner *r,
+                           const struct assay_type_traits *t, enum assay_fault_shape shape,
+                           size_t outputs) {
+    unsigned rejected = assay_gates_reject(r, t, outputs, GATE_TIMEOUT);
+
+    return rejected == ASSAY_GATES_ALL ? rejected
+                                       : rejected & ~(unsigned)rejects_correct(s, t, shape);
 }
 
 static void run_correct(struct selection *s, const struct assay_type_traits *t,
                         enum assay_fault_shape shape) {
     struct assay_fault none = {ASSAY_MUT_NONE, t->type, shape, 0, false};
     struct assay_faulty kernel;
-    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, 1};
     struct assay_judgement j;
     char name[96];
 
@@ -72,8 +99,7 @@ static void run_correct(struct selection *s, const struct assay_type_traits *t,
     j = judge(s, &kernel.backend, 0, &t, 1);
     tell(name, &j, false);
     s->failed = s->failed || j.caught || j.broken;
-    keep(s, assay_score_correct(name, t->name, &j,
-                                assay_gates_reject(&runner, t, LEAST_OUTPUTS, GATE_TIMEOUT)));
+    keep(s, assay_score_correct(name, t->name, &j, (unsigned)rejects_correct(s, t, shape)));
 }
 
 /* Every type in an fp32 and in an int8 shape, the two of each in turn. */
@@ -94,17 +120,18 @@ static void run_fault(struct selection *s, const struct assay_fault *f) {
     struct assay_faulty kernel;
     struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, s->threads[s->n_threads - 1]};
     struct assay_judgement j;
-    size_t outputs = outputs_of(s, t->name);
     unsigned rejected = 0;
+    size_t outputs;
     char name[96];
 
     assay_fault_name(f, name, sizeof name);
     assay_faulty_init(&kernel, f);
     j = judge(s, &kernel.backend, 0, &t, 1);
+    outputs = outputs_for_gates(&j);
     tell(name, &j, true);
     s->failed = s->failed || !j.caught;
     if (s->results != NULL)
-        rejected = assay_gates_reject(&runner, t, outputs, GATE_TIMEOUT);
+        rejected = gates_find(s, &runner, t, f->shape, outputs);
     keep(s, assay_score_fault(assay_fault_class_name(assay_fault_class_of(f->mutation)), name,
                               assay_mutation_text(f->mutation), &j, rejected, outputs));
 }
@@ -156,7 +183,7 @@ static int run_subject(struct selection *s, const char *name) {
     struct type_list list = {.n = 0};
     struct assay_judgement j;
     unsigned rejected = 0;
-    size_t outputs = 0;
+    size_t outputs;
 
     if (isa_name == NULL || !assay_isa_parse(isa_name, &isa) || isa == ASSAY_ISA_AUTO)
         return assay_usage_error(args->command, "option '--subject' needs '--isa'");
@@ -165,12 +192,11 @@ static int run_subject(struct selection *s, const char *name) {
     if (list.n == 0)
         return assay_usage_error(args->command, "option '--subject' needs '--type'");
     j = judge(s, cpu, 1u << isa, list.types, list.n);
+    outputs = outputs_for_gates(&j);
     tell(name, &j, true);
     for (size_t i = 0; i < list.n && s->results != NULL; i++) {
         struct assay_runner runner = {cpu, "", isa, s->threads[s->n_threads - 1]};
-        size_t n = outputs_of(s, list.types[i]->name);
-        rejected |= assay_gates_reject(&runner, list.types[i], n, GATE_TIMEOUT);
-        outputs += n;
+        rejected |= gates_find(s, &runner, list.types[i], ASSAY_MODEL_PANEL, outputs);
     }
     keep(s, assay_score_fault(assay_args_get(args, "class"), name, assay_args_get(args, "text"), &j,
                               rejected, outputs));
@@ -201,6 +227,7 @@ static int run(const struct assay_args *args) {
     };
     const char *subject = assay_args_get(args, "subject");
 
+    memset(s.reject_correct, -1, sizeof s.reject_correct);
     if (assay_args_flag(args, "table"))
         return print_table(s.results);
     if (assay_args_flag(args, "list")) {

@@ -14,7 +14,8 @@ enum {
 
 enum { EVERY_TYPE = 0 };
 
-/* `count` faults (EVERY_TYPE: one for each type that has the field), over types and shapes in turn. */
+/* `count` faults, each in another type (EVERY_TYPE: in all that have the field), over the shapes in
+ * turn. */
 struct rule {
     enum assay_mutation mutation;
     unsigned shapes;
@@ -244,7 +245,7 @@ static size_t rule_count(const struct rule *r) {
     const struct assay_type_traits *types[MAX_TYPES];
     size_t n = types_of(r, types);
 
-    return r->count == EVERY_TYPE ? n : n == 0 ? 0 : (size_t)r->count;
+    return r->count == EVERY_TYPE || (size_t)r->count > n ? n : (size_t)r->count;
 }
 
 size_t assay_fault_count(void) {
@@ -280,8 +281,9 @@ static struct assay_fault make(const struct rule *r, size_t rule, size_t i, size
     const struct assay_type_traits *types[MAX_TYPES];
     size_t n = types_of(r, types);
     /* A few faults of a rule lie far apart in the list of types, and each rule begins elsewhere. */
-    size_t step = r->count == EVERY_TYPE ? 1 : n / (size_t)r->count + 1;
-    const struct assay_type_traits *t = types[r->count == EVERY_TYPE ? i : (5 * rule + i * step) % n];
+    bool every = r->count == EVERY_TYPE;
+    size_t step = every ? 1 : n / (size_t)r->count, first = every ? 0 : 5 * rule;
+    const struct assay_type_traits *t = types[(first + i * step) % n];
     bool decode = assay_fault_class_of(r->mutation) == ASSAY_FAULTS_DECODE;
 
     return (struct assay_fault){

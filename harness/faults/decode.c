@@ -301,14 +301,16 @@ static void factors(const struct assay_type_traits *t, const uint8_t *block, flo
     const struct assay_field *second = second_number(t);
     uint8_t without[MAX_BLOCK_BYTES];
 
-    memset(b, 0, t->block_len * sizeof *b);
+    for (size_t i = 0; i < t->block_len; i++)
+        b[i] = -0.0f; /* what changes no number that it is added to */
     if (second == NULL) {
         t->dequant(block, a);
         return;
     }
     t->min_terms(block, b);
     memcpy(without, block, t->block_bytes);
-    set(second, without, 0, 0);
+    /* Zeros whose signs leave every factor as it is: m is added, dmin subtracted. */
+    set(second, without, 0, field_named(t, "m") != NULL ? 0x8000 : 0);
     t->dequant(without, a);
 }
 

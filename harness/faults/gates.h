@@ -19,7 +19,8 @@ const char *assay_gate_name(enum assay_gate g);
 const char *assay_gate_rule(enum assay_gate g); /* the rule and its source, a paragraph */
 
 /* Bit g: gate g rejects the runner at the type, having seen at least `outputs` outputs. A kernel
- * that crashes, hangs or reports an error is rejected by all. */
+ * that crashes or hangs is rejected by all, for which there is one bit more. */
+enum { ASSAY_GATES_ALL = (1 << (ASSAY_GATES + 1)) - 1 };
 unsigned assay_gates_reject(const struct assay_runner *r, const struct assay_type_traits *t,
                             size_t outputs, int timeout_s);
 

@@ -68,18 +68,6 @@ static unsigned rejected(const json_t *r) {
     return (unsigned)json_integer_value(json_object_get(r, "rejected"));
 }
 
-size_t assay_score_outputs(const json_t *results, const char *type) {
-    size_t most = 0, i;
-    json_t *r;
-
-    json_array_foreach(results, i, r) {
-        size_t n = (size_t)json_integer_value(json_object_get(r, "outputs"));
-        if (is_kind(r, "correct") && strcmp(text_of(r, "type"), type) == 0 && n > most)
-            most = n;
-    }
-    return most;
-}
-
 /* ---- The table ---- */
 
 static int ascending(const void *a, const void *b) {

@@ -19,9 +19,6 @@ bool assay_score_append(const char *path, json_t *result);
 /* All results of a file, a JSON array; NULL with a message printed. */
 json_t *assay_score_read(const char *path);
 
-/* Most outputs that a run on a correct kernel of the type judged; 0: none was made. */
-size_t assay_score_outputs(const json_t *results, const char *type);
-
 /* Prints the report in Markdown. Returns how many faults were missed and correct kernels accused. */
 size_t assay_score_print(FILE *out, const json_t *results);
 
