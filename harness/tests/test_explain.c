@@ -296,10 +296,11 @@ static char *explanation(const struct assay_specimen *s, const char *dir) {
     return text;
 }
 
-Test(explain, a_kept_case_fails_in_the_same_way) {
+Test(explain, a_kept_case_fails_in_the_same_way_until_repaired) {
     char dir[] = "/tmp/assay-keep-XXXXXX", path[256], err[256];
     struct assay_specimen s = specimen("q4_k", 3, 5, 2), again;
     char *first, *second;
+    bool fails = true;
 
     cr_assert(mkdtemp(dir) != NULL && assay_backend_register(&mutant_backend));
     mutant = (struct mutant){.block = drop_min_7};
@@ -310,6 +311,8 @@ Test(explain, a_kept_case_fails_in_the_same_way) {
     second = explanation(&again, NULL);
     cr_expect(strstr(first, "min dropped") != NULL && strstr(second, "min dropped") != NULL);
     cr_expect(strstr(second, "1x1x256 of 1x1x256") != NULL, "%s", second);
+    mutant = (struct mutant){.block = NULL};
+    cr_expect(assay_explain_specimen(stdout, &again, NULL, &fails) && !fails);
     remove(path);
     assay_keep_path(dir, &s, ".h", path, sizeof path);
     cr_expect_eq(access(path, R_OK), 0);
