@@ -5,7 +5,8 @@
  * same for the whole matrix: d·s·q with integers s and q, or d/8 times integers for the codebook
  * types (2s + 1 over 4 or 8, points shifted by 1/8), or 2^e/8 for a UE4M3 scale. Activations are
  * integers times 2^j; the largest of each activation block is 127·2^j, so that the block's scale is
- * 2^j in every class and no other element rounds. All sums that a kernel can form, over any part of
+ * 2^j in every class and no other element rounds, but for halves where the class rounds: every class
+ * takes ties to even. All sums that a kernel can form, over any part of
  * the terms, are then integers times u. They are exact in fp32 if they stay below 2^24·u, for which
  * Σ (|a|+|b|)·|x| <= 2^22·u is made to hold: the factor of four leaves room for kernels that
  * multiply codes without their offset and subtract it later. */
@@ -27,6 +28,9 @@ enum { ROWS_OF_X = 17, SMALL = 3 };
 /* Activation blocks where the class has none. */
 enum { FREE_BLOCK = 32 };
 
+/* Columns of the longest rows: kernels that work through k in chunks of some thousand have several. */
+enum { LONG_K = 8192 };
+
 /* Beyond this many halvings the scales of any type are down to two values or so. */
 enum { MAX_LEVEL = 6 };
 
@@ -40,6 +44,7 @@ struct exact {
     struct assay_rng rng;
     struct assay_probe_matrix w;
     bool f16;     /* weights are rounded to binary16: they must be exact in it */
+    bool ties;    /* activations are rounded to integers: halves must go to even */
     double *cost; /* per column: the largest |a|+|b|, in u */
 };
 
@@ -166,12 +171,15 @@ static double fill_acts(struct exact *x, float *v, const double *cost, size_t le
     float unit = (float)(1 << j);
     double spent = 0;
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         v[i] = unit * (float)((int)(assay_rng_u64(&x->rng) % (2 * SMALL + 1)) - SMALL);
+        if (x->ties && i % 4 == 3)
+            v[i] += 0.5f * unit;
+    }
     v[assay_rng_below(&x->rng, (uint32_t)len)] =
         assay_rng_below(&x->rng, 2) ? 127 * unit : -127 * unit;
     for (size_t i = 0; i < len; i++)
-        spent += cost[i] * fabs((double)v[i]);
+        spent += cost[i] * unit * ceil(fabs((double)v[i]) / unit);
     return spent;
 }
 
@@ -232,14 +240,13 @@ static json_t *explain(const struct assay_probe_product *p, const struct assay_p
 
 /* ---- The check ---- */
 
-static size_t act_block_of(const struct assay_check_run *r, size_t m) {
+static size_t act_block_of(struct exact *x, size_t m) {
     struct assay_arith arith;
     struct assay_error err;
 
-    if (assay_ctx_arith(r->ctx, r->env->type, m, &arith, &err) != ASSAY_OK ||
-        arith.act == ASSAY_ACT_F32)
-        return FREE_BLOCK;
-    return arith.act_block;
+    x->ties = assay_ctx_arith(x->r->ctx, x->r->env->type, m, &arith, &err) == ASSAY_OK &&
+              arith.act != ASSAY_ACT_F32;
+    return x->ties ? arith.act_block : FREE_BLOCK;
 }
 
 /* The largest scales, of a few sizes, for which all activation blocks of a row can be paid for. */
@@ -261,9 +268,11 @@ static void multiply(struct exact *x, const size_t *m, size_t paths) {
     size_t act_block = 0;
 
     for (size_t i = 0; i < paths && x->r->finding == NULL; i++) {
-        if (act_block_of(x->r, m[i]) != act_block) {
+        bool ties = x->ties;
+        size_t wanted = act_block_of(x, m[i]);
+        if (wanted != act_block || x->ties != ties) {
             assay_probe_rows_free(&rows);
-            act_block = act_block_of(x->r, m[i]);
+            act_block = wanted;
             if (!assay_probe_rows_new(&rows, x->r, ROWS_OF_X, x->w.k))
                 return;
             rows.exact = true;
@@ -283,7 +292,7 @@ static void run_shape(struct exact *x, size_t n, size_t k, const size_t *m, size
     if (row == NULL || x->cost == NULL) {
         assay_check_no_memory(r);
     } else if (assay_probe_matrix_new(&x->w, r, n, k)) {
-        choose_weights(x, act_block_of(r, m[0]), row);
+        choose_weights(x, act_block_of(x, m[0]), row);
         if (assay_probe_matrix_seal(&x->w, r)) {
             multiply(x, m, paths);
         } else if (strcmp(json_string_value(json_object_get(r->finding, "verdict")), "skip") == 0) {
@@ -314,6 +323,7 @@ static json_t *run(const struct assay_check_env *env) {
                 env->type->block_len == 1 ? 16 * shapes[i].blocks + i : shapes[i].blocks;
             run_shape(&x, shapes[i].n, blocks * env->type->block_len, m, paths);
         }
+    run_shape(&x, 3, (LONG_K / env->type->block_len + 1) * env->type->block_len, m, paths);
     return assay_check_end(&r);
 }
 

@@ -16,28 +16,29 @@ enum { MAX_VALUES = 12 };
 struct values {
     size_t count;
     uint32_t bits[MAX_VALUES];
+    size_t least; /* index of the largest subnormal, or what comes nearest to one */
 };
 
 /* clang-format off */
 static const struct values finite_values[] = {
-    [ASSAY_SCALE_HALF]  = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff}},
-    [ASSAY_SCALE_IQ1_M] = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff}},
-    [ASSAY_SCALE_BF16]  = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x807f, 0x0080, 0x7f7f, 0xff7f}},
+    [ASSAY_SCALE_HALF]  = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff}, 4},
+    [ASSAY_SCALE_IQ1_M] = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x83ff, 0x0400, 0x7bff, 0xfbff}, 4},
+    [ASSAY_SCALE_BF16]  = {9, {0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x807f, 0x0080, 0x7f7f, 0xff7f}, 4},
     [ASSAY_SCALE_FLOAT] = {9, {0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007fffff, 0x807fffff,
-                               0x00800000, 0x7f7fffff, 0xff7fffff}},
-    [ASSAY_SCALE_E8M0]  = {8, {0, 1, 2, 3, 127, 220, 254, 255}},
+                               0x00800000, 0x7f7fffff, 0xff7fffff}, 4},
+    [ASSAY_SCALE_E8M0]  = {8, {0, 1, 2, 3, 127, 220, 254, 255}, 0},
     /* 0x7f is a NaN in E4M3 and 0xff has a sign: the format's decoders define both as numbers. */
-    [ASSAY_SCALE_UE4M3] = {8, {0x00, 0x01, 0x07, 0x08, 0x7e, 0x7f, 0x80, 0xff}},
+    [ASSAY_SCALE_UE4M3] = {8, {0x00, 0x01, 0x07, 0x08, 0x7e, 0x7f, 0x80, 0xff}, 2},
 };
 
 /* Infinities first, then quiet and signalling NaNs. Formats without them have none. */
 static const struct values special_values[] = {
-    [ASSAY_SCALE_HALF]  = {5, {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff}},
-    [ASSAY_SCALE_IQ1_M] = {5, {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff}},
-    [ASSAY_SCALE_BF16]  = {5, {0x7f80, 0xff80, 0x7fc0, 0x7f81, 0xffff}},
-    [ASSAY_SCALE_FLOAT] = {5, {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff}},
-    [ASSAY_SCALE_E8M0]  = {0, {0}},
-    [ASSAY_SCALE_UE4M3] = {0, {0}},
+    [ASSAY_SCALE_HALF]  = {5, {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff}, 0},
+    [ASSAY_SCALE_IQ1_M] = {5, {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff}, 0},
+    [ASSAY_SCALE_BF16]  = {5, {0x7f80, 0xff80, 0x7fc0, 0x7f81, 0xffff}, 0},
+    [ASSAY_SCALE_FLOAT] = {5, {0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffffffff}, 0},
+    [ASSAY_SCALE_E8M0]  = {0, {0}, 0},
+    [ASSAY_SCALE_UE4M3] = {0, {0}, 0},
 };
 
 static const size_t value_bytes[] = {
@@ -215,6 +216,27 @@ static void plant_scales(struct assay_operands *o, const struct values *table, b
                 }
 }
 
+/* The rows above are every second one. These follow, one for every lane of a tile. */
+enum { LANES = 32 };
+
+static void plant_lanes(struct assay_operands *o, const struct values *table, size_t row,
+                        struct plant *plants) {
+    const struct assay_scale_field *f = assay_scale_fields(o->type);
+
+    for (; row < o->n; row++) {
+        uint32_t bits = table[f[0].kind].bits[table[f[0].kind].least];
+        plant_everywhere(o, row, bits);
+        plants[row] = (struct plant){PLANTED_FINITE, bits, 0, f[0].offset};
+    }
+}
+
+/* Rows of x at scales far apart, since what a tiny weight adds shows under a large one only. */
+static void spread_rows(struct assay_operands *o) {
+    for (size_t i = 0; i < o->m; i++)
+        for (size_t k = 0; k < o->k; k++)
+            o->x[i * o->k + k] = ldexpf(o->x[i * o->k + k], 20 * (int)(i % 5));
+}
+
 static void run_scales(struct assay_check_run *r, const struct values *table, bool finite) {
     size_t planted = PLACES_IN_ROW * count_plants(r->env->type, table),
            k = assay_check_k(r->env->type), rows;
@@ -223,12 +245,16 @@ static void run_scales(struct assay_check_run *r, const struct values *table, bo
 
     if (planted == 0)
         return;
-    rows = assay_check_rows(r, r->env->type, 2 * planted - 1, k);
+    rows = assay_check_rows(r, r->env->type, 2 * planted + (finite ? LANES : 0) - 1, k);
     plants = calloc(rows, sizeof *plants);
     if (plants == NULL)
         assay_check_no_memory(r);
     if (assay_operands_new(&o, r, r->env->type, r->env->full ? 19 : 5, rows, k, finite ? 1 : 2)) {
         plant_scales(&o, table, finite, plants);
+        if (finite) {
+            plant_lanes(&o, table, 2 * planted - 1, plants);
+            spread_rows(&o);
+        }
         multiply_and_judge(r, &o, NULL, plants);
     }
     assay_operands_free(&o);
