@@ -14,8 +14,9 @@
 /* False where there is no trampoline for this machine. */
 bool assay_trampoline_available(void);
 
-/* True if this machine tells whether the upper halves of vector registers are in use: XGETBV(1),
- * where a dirty register sets the bit and VZEROUPPER clears it. */
+/* True if this machine tells whether the upper halves of vector registers are in use (XGETBV(1),
+ * where a dirty register sets the bit and VZEROUPPER clears it), and this build's compiler cleans
+ * them. */
 bool assay_trampoline_sees_upper(void);
 
 /* Calls fn(args[0] … args[7]) (integers and pointers) and returns its result. What is found amiss

@@ -88,8 +88,11 @@ static void change_all(size_t m, size_t n, float *y, size_t ldy) {
         }
 }
 
+/* What sanitizers would stop before a check could find it. */
+#define STRAYS __attribute__((no_sanitize("address", "undefined")))
+
 /* Whether what moves one output by one unit applies to this call. */
-static bool nudges(const struct assay_store *w, const float *x, size_t m, size_t ldy) {
+STRAYS static bool nudges(const struct assay_store *w, const float *x, size_t m, size_t ldy) {
     static int calls;
     static size_t largest;
     bool other = false, stale = m < largest;
@@ -129,7 +132,8 @@ static bool nudges(const struct assay_store *w, const float *x, size_t m, size_t
 
 /* ---- Stray accesses ---- */
 
-static void touch(const struct assay_store *w, const float *x, size_t m, float *y, size_t ldy) {
+STRAYS static void touch(const struct assay_store *w, const float *x, size_t m, float *y,
+                         size_t ldy) {
     size_t d = planted_distance;
     const volatile char *w_at = (const volatile char *)w->bytes;
     const volatile char *x_end = (const volatile char *)(x + m * w->in);
