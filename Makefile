@@ -208,8 +208,8 @@ demo: ## Install what is missing, build, verify + bench + mem on a real model, m
 .PHONY: verify-full
 verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks
 	$(Q)for f in $(wildcard datasets/*/*.gguf); do \
-	    echo "== $$f"; $(BUILD)/assay verify --gguf $$f || exit 1; done
-	$(Q)$(BUILD)/assay verify
+	    echo "== $$f"; $(BUILD)/assay verify --gguf $$f --tensors-only || exit 1; done
+	$(Q)$(BUILD)/assay verify --full
 
 .PHONY: ggml-verdict
 ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdict.md

@@ -15,9 +15,7 @@ static const char *const op_names[] = {
 };
 enum { N_OPS = sizeof op_names / sizeof op_names[0] };
 
-const char *assay_op_name(enum assay_op op) {
-    return op_names[op];
-}
+const char *assay_op_name(enum assay_op op) { return op_names[op]; }
 
 /* Variants besides the default, by backend name (struct assay_ctx_params documents them). */
 static const struct {
@@ -161,12 +159,6 @@ static void put_runner(struct text *t, const struct assay_runner *r) {
     }
     put_char(t, '/');
     put(t, r->isa == ASSAY_ISA_AUTO ? "-" : assay_isa_name(r->isa));
-}
-
-size_t assay_runner_name(const struct assay_runner *r, char *buf, size_t size) {
-    struct text t = {buf, size, 0};
-    put_runner(&t, r);
-    return finish(&t);
 }
 
 size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r, char *buf,
@@ -373,9 +365,7 @@ static bool parse_problem(const struct parser *ps, char **s, struct assay_proble
         return word != NULL ? false : fail(ps, "no type or tensor", NULL);
     generated = p->parts[0].tensor == NULL;
     if ((word = take(s, '/')) == NULL || !parse_dims(word, generated, p))
-        return fail(ps,
-                    generated ? "the shape is not MxNxK in"
-                              : "the number of rows is not mM in",
+        return fail(ps, generated ? "the shape is not MxNxK in" : "the number of rows is not mM in",
                     word);
     if (!settle_shape(ps, p))
         return false;
@@ -422,8 +412,8 @@ static bool parse_runner(const struct parser *ps, char **s, struct assay_runner 
     if (assay_backend_uses_isa(r->backend) != (r->isa != ASSAY_ISA_AUTO))
         return fail(ps, "wrong instruction set for the backend:", word);
     word = take(s, '/');
-    if (word == NULL || word[0] != 't' || !parse_size(word + 1, &threads) ||
-        threads == 0 || threads > 4096)
+    if (word == NULL || word[0] != 't' || !parse_size(word + 1, &threads) || threads == 0 ||
+        threads > 4096)
         return fail(ps, "the number of threads is not tN (N >= 1) in", word);
     r->threads = (int)threads;
     return *s == NULL ? true : fail(ps, "text after the end:", *s);

@@ -47,8 +47,8 @@ struct assay_problem {
     size_t n_parts;
     struct assay_case_part parts[ASSAY_MAX_PARTS];
     size_t m, k;
-    enum assay_weights_gen weights; /* of generated parts */
-    enum assay_acts_gen acts;       /* not of ASSAY_OP_ROWS */
+    enum assay_weights_gen weights;  /* of generated parts */
+    enum assay_acts_gen acts;        /* not of ASSAY_OP_ROWS */
     const struct assay_check *check; /* of ASSAY_OP_CHECK, which has no shape and no generators */
 };
 
@@ -65,8 +65,6 @@ size_t assay_problem_rows(const struct assay_problem *p); /* Σ rows of the part
 size_t assay_problem_id(const struct assay_problem *p, char *buf, size_t size);
 size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r, char *buf,
                      size_t size);
-/* "cpu+exact/avx512": an id's runner without its threads. */
-size_t assay_runner_name(const struct assay_runner *r, char *buf, size_t size);
 
 /* Seed of one stream of random numbers ("weights", "acts") of a problem. */
 uint64_t assay_problem_seed(const struct assay_problem *p, uint64_t base_seed, const char *stream);

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "env.h"
 #include "explain.h"
+#include "isolate.h"
 #include "options.h"
 #include "plugin.h"
 #include "record.h"
@@ -615,6 +616,9 @@ static int run(const struct assay_args *args) {
             printf("%-12s  %s\n", assay_checks[i]->name, assay_checks[i]->summary);
         return ASSAY_EXIT_OK;
     }
+    /* Idle threads of OpenMP spin by default, and cost small products ten times what they need:
+     * processes at work beside each other must not. */
+    assay_isolate_restart((const char *const *)(uintptr_t)args->argv, "OMP_WAIT_POLICY", "passive");
     if (!assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)

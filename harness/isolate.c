@@ -419,20 +419,36 @@ static bool self_path(char *path, size_t size) {
 #endif
 }
 
-static _Noreturn void exec_self(const char *path, const char *const *argv, int out) {
+/* Returns only if that fails. */
+static void exec_path(const char *path, const char *const *argv) {
     size_t n = 0;
     const char **args;
 
     while (argv[n] != NULL)
         n++;
     args = calloc(n + 2, sizeof *args);
-    child_setup();
-    if (args == NULL || dup2(out, STDOUT_FILENO) < 0)
-        _exit(127);
+    if (args == NULL)
+        return;
     args[0] = path;
     memcpy(args + 1, argv, n * sizeof *argv);
     execv(path, (char *const *)(uintptr_t)args);
+    free(args);
+}
+
+static _Noreturn void exec_self(const char *path, const char *const *argv, int out) {
+    child_setup();
+    if (dup2(out, STDOUT_FILENO) >= 0)
+        exec_path(path, argv);
     _exit(127);
+}
+
+void assay_isolate_restart(const char *const *argv, const char *name, const char *value) {
+    char path[4096];
+
+    if (getenv(name) != NULL || !self_path(path, sizeof path) || setenv(name, value, 1) != 0)
+        return;
+    fflush(NULL);
+    exec_path(path, argv);
 }
 
 /* Everything up to the end of the stream, NUL-terminated; NULL if memory ran out. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct assay_isolate {
-    size_t count; /* items are numbered 0 … count-1 */
+    size_t count;  /* items are numbered 0 … count-1 */
     int timeout_s; /* per item; the child is killed after it */
     bool fresh;    /* a new child for every item, not only after a death */
     int jobs;      /* children at work at once; 0: one */
@@ -38,5 +38,10 @@ bool assay_isolate_run(const struct assay_isolate *iso);
  * its JSON result is all that it writes to stdout. It inherits no memory. */
 json_t *assay_isolate_once(json_t *(*work)(void *user), void *user, int timeout_s);
 json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s);
+
+/* Runs this program anew in place of this process, with argv as above and an environment variable
+ * set: what libraries read as they are loaded. Returns only if the variable is set already or the
+ * program can't be run. */
+void assay_isolate_restart(const char *const *argv, const char *name, const char *value);
 
 #endif

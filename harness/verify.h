@@ -117,9 +117,10 @@ struct assay_verify_totals assay_verify_count(const struct assay_plan *plan,
 
 /* What a run reached of what the plan holds. */
 struct assay_verify_coverage {
-    size_t cases, all_cases;                /* run, planned */
-    size_t combinations, all_combinations;  /* type × runner (threads aside) × check or operation */
-    size_t pairs, all_pairs; /* of classes of m, n, k and generators in generated products, by type */
+    size_t cases, all_cases;               /* run, planned */
+    size_t combinations, all_combinations; /* type × runner (threads aside) × check or operation */
+    size_t pairs,
+        all_pairs; /* of classes of m, n, k and generators in generated products, by type */
 };
 /* False if memory ran out. */
 bool assay_verify_cover(const struct assay_plan *plan, const struct assay_verify_result *results,

@@ -78,9 +78,7 @@ static int by_combination(const void *a, const void *b, bool with_run) {
     return c != 0 || !with_run ? c : (int)y->run - (int)x->run;
 }
 
-static int order_combinations(const void *a, const void *b) {
-    return by_combination(a, b, true);
-}
+static int order_combinations(const void *a, const void *b) { return by_combination(a, b, true); }
 
 static bool count_combinations(const struct assay_plan *plan,
                                const struct assay_verify_result *results,

@@ -40,8 +40,7 @@ static void rank_type(const struct assay_plan *plan, struct place *places, size_
 
     for (size_t i = 0; i < plan->n_problems; i++)
         if (plan->problems[i].parts[0].type == assay_type_at(type))
-            places[i] =
-                (struct place){rank_of(&plan->problems[i], &checks, &products), type, i};
+            places[i] = (struct place){rank_of(&plan->problems[i], &checks, &products), type, i};
 }
 
 bool assay_plan_order(struct assay_plan *plan) {

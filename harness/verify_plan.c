@@ -154,8 +154,7 @@ static void add_backend(struct assay_plan *plan, const struct assay_verify_param
             return;
         }
     }
-    if (problem->op == ASSAY_OP_CHECK &&
-        (problem->check->claims & ~assay_backend_claims(b)) != 0) {
+    if (problem->op == ASSAY_OP_CHECK && (problem->check->claims & ~assay_backend_claims(b)) != 0) {
         char reason[96];
         snprintf(reason, sizeof reason, "not claimed: %s", problem->check->name);
         assay_plan_skip(plan, assay_backend_name(b), reason);

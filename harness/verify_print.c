@@ -81,7 +81,8 @@ static void print_command(FILE *f, const struct assay_verify_report *r, size_t i
         print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");
         fputc(' ', f);
     }
-    fprintf(f, "%s--seed %llu --case %s\n", r->params->full ? "--full " : "", (unsigned long long)r->params->seed, id);
+    fprintf(f, "%s--seed %llu --case %s\n", r->params->full ? "--full " : "",
+            (unsigned long long)r->params->seed, id);
 }
 
 /* Finds the part that column `col` of a product lies in and makes col relative to it. */
@@ -156,14 +157,13 @@ static void print_worst(FILE *f, const struct assay_problem *p, const json_t *de
 
 /* What a finding tells besides its sentence, in this order, and only what is there. */
 static const char *const finding_members[] = {
-    "row",  "column", "block", "element", "byte",  "bit",      "field",     "lane", "m",
-    "n",    "k",      "call",  "threads", "shape", "expected", "got",       "bound", "error",
-    "ratio", "alignment", "offset", "statistic", "limit", "pattern"};
+    "row",   "column", "block", "element",   "byte",    "bit",       "field",    "lane",
+    "m",     "n",      "k",     "call",      "threads", "shape",     "expected", "got",
+    "bound", "error",  "ratio", "alignment", "offset",  "statistic", "limit",    "pattern"};
 
 static bool is_a_finding_member(const char *key) {
-    static const char *const others[] = {"verdict", "problem",  "kernel",  "crash",
-                                         "wrong",   "elements", "outside", "passes_alone",
-                                         "worst"};
+    static const char *const others[] = {"verdict",  "problem", "kernel",       "crash", "wrong",
+                                         "elements", "outside", "passes_alone", "worst"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (strcmp(key, others[i]) == 0)
             return false;
@@ -274,8 +274,8 @@ static enum assay_colour tally_colour(const struct tally *t) {
 
 /* One row for each check of the plan, and one for the products. */
 static void print_by_check(FILE *f, const struct assay_verify_report *r) {
-    static const char *const headings[] = {"CHECK",    ">CASES", ">PASSED", ">FAILED",
-                                           ">SKIPPED", ">CPU S"};
+    static const char *const headings[] = {"CHECK",   ">CASES",   ">PASSED",
+                                           ">FAILED", ">SKIPPED", ">CPU S"};
     struct assay_table *table = assay_table_new(headings, 6);
 
     for (size_t row = 0;; row++) {

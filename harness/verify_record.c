@@ -21,9 +21,9 @@ static json_t *case_record(const struct assay_verify_report *r, size_t i) {
     if (j != NULL && p->op == ASSAY_OP_CHECK)
         json_object_set_new(j, "check", json_string(p->check->name));
     else if (j != NULL)
-        json_object_update_new(j, json_pack("{sI sI sI}", "m", (json_int_t)p->m, "n",
-                                            (json_int_t)assay_problem_rows(p), "k",
-                                            (json_int_t)p->k));
+        json_object_update_new(j,
+                               json_pack("{sI sI sI}", "m", (json_int_t)p->m, "n",
+                                         (json_int_t)assay_problem_rows(p), "k", (json_int_t)p->k));
     detail = r->results[i].detail;
     if (j != NULL && detail != NULL && json_object_update_missing(j, detail) != 0) {
         json_decref(j);
@@ -60,12 +60,11 @@ bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {
     ok = json_object_set_new(record, "results", results) == 0 && ok;
     ok = json_object_set_new(record, "skips", skips) == 0 && ok;
     ok = json_object_set_new(record, "coverage", coverage_record(r)) == 0 && ok;
-    return json_object_set_new(record, "summary",
-                               json_pack("{sI sI sI sI sI sI sI}", "cases", (json_int_t)t.cases,
-                                         "passed", (json_int_t)t.passed, "failed",
-                                         (json_int_t)t.failed, "skipped", (json_int_t)t.skipped,
-                                         "not_run", (json_int_t)t.not_run,
-                                         "elements", (json_int_t)t.elements, "unbounded",
-                                         (json_int_t)t.unbounded)) == 0 &&
+    return json_object_set_new(
+               record, "summary",
+               json_pack("{sI sI sI sI sI sI sI}", "cases", (json_int_t)t.cases, "passed",
+                         (json_int_t)t.passed, "failed", (json_int_t)t.failed, "skipped",
+                         (json_int_t)t.skipped, "not_run", (json_int_t)t.not_run, "elements",
+                         (json_int_t)t.elements, "unbounded", (json_int_t)t.unbounded)) == 0 &&
            ok;
 }

@@ -171,6 +171,16 @@ sed -n '1p;7p;$p' out >ids
 while read -r id; do
     check "case $id" 0 verify --case "$id"
 done <ids
+check 'verify checks only' 0 verify -b scalar -t q8_0 --check decode,exact --checks-only
+out_has 'decode '
+out_has '2 cases: 2 passed'
+check 'no check' 0 verify --list -b scalar -t q8_0 --check none
+grep -q '^check/' out && fail 'no check' 'lists one' || pass
+check 'a check by its id' 0 verify --case check/exact/q8_0/cpu/scalar/t1
+check 'list of checks' 0 verify --list-checks
+out_has 'decode  '
+check 'verify on a budget' 0 verify -b scalar -t q8_0 --budget 60s
+out_has 'coverage: '
 check 'verify a file' 0 verify --gguf good.gguf --tensors-only -b scalar -v
 out_has 'gemm/@w/m1/normal/scalar/-/t1'
 out_has 'rows/@w/m3/scalar/-/t1'
@@ -212,6 +222,11 @@ refused "needs '--gguf'" --tensors-only
 refused 'unknown operation' --case zzz
 refused "'--type' can't change it" --case x --type q4_k
 refused 'unexpected argument' file.gguf
+refused "did you mean 'decode'" --check decod
+refused 'is no duration' --budget 30
+refused 'is no duration' --budget=-1s
+refused 'is no duration' --budget 1d
+refused 'exclude each other' --quick --full
 refused 'missing.gguf' --gguf missing.gguf
 check 'no case selected' 2 verify -b scalar -t q4_k --shape 1x1x100
 err_has 'select no case'

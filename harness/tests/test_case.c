@@ -48,7 +48,7 @@ Test(case, bad_ids_are_refused_with_a_reason) {
         {"gemm/q8_1/1x1x32/uniform/normal/scalar/-/t1", "q8_1"},
         {"gemm/q4_k/1x1x255/uniform/normal/scalar/-/t1", "block length"},
         {"gemm/q4_k/1x0x256/uniform/normal/scalar/-/t1", "nothing to compute"},
-        {"gemm/q4_k/1x1x0/uniform/normal/scalar/-/t1", "empty"},
+        {"gemm/q4_k/1x1x0/uniform/normal/scalar/-/t1", "block length"},
         {"rows/q4_k/0x1x256/uniform/scalar/-/t1", "nothing to compute"},
         {"fused/q4_k+q6_k/1x1+x256/uniform/normal/scalar/-/t1", "MxNxK"},
         {"fused/q4_k+q6_k/1x1+2+3x256/uniform/normal/scalar/-/t1", "MxNxK"},

@@ -71,6 +71,37 @@ static void before(size_t i, void *user) {
     cr_assert_eq(log->n_before++, i);
 }
 
+static json_t *work_unevenly(size_t i, void *user) {
+    usleep(i % 3 == 0 ? 20000 : 1000);
+    return work(i, user);
+}
+
+static size_t group_by_four(size_t i, void *user) {
+    (void)user;
+    return i / 4;
+}
+
+static bool done_beside_others(size_t i, const json_t *result, void *user) {
+    struct log *log = user;
+    log->n_before = i + 1; /* others are under way already */
+    return done(i, result, user);
+}
+
+static struct log run_jobs(const enum deed *deeds, size_t n, bool grouped, size_t stop_after) {
+    struct log log = {.deeds = deeds, .stop_after = stop_after};
+    struct assay_isolate iso = {
+        .count = n,
+        .timeout_s = 1,
+        .jobs = 3,
+        .group = grouped ? group_by_four : NULL,
+        .work = work_unevenly,
+        .done = done_beside_others,
+        .user = &log,
+    };
+    cr_assert(assay_isolate_run(&iso));
+    return log;
+}
+
 static struct log run(const enum deed *deeds, size_t n, bool fresh, size_t stop_after) {
     struct log log = {.deeds = deeds, .stop_after = stop_after};
     struct assay_isolate iso = {
@@ -106,6 +137,43 @@ Test(isolate, a_healthy_child_is_kept_unless_fresh_is_asked_for) {
     struct log kept = run(deeds, 2, false, 0), fresh = run(deeds, 2, true, 0);
     cr_assert_eq(kept.pids[0], kept.pids[1]);
     cr_assert_neq(fresh.pids[0], fresh.pids[1]);
+}
+
+/* The callbacks assert the order of results. */
+Test(isolate, several_children_work_at_once_and_results_stay_in_order) {
+    static const enum deed deeds[] = {NORMAL, NORMAL, BIG,    NORMAL, NORMAL, NORMAL,
+                                      NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, BIG};
+    struct log log = run_jobs(deeds, 12, false, 0);
+    size_t others = 0;
+    cr_assert_eq(log.n_done, 12);
+    for (size_t i = 1; i < 12; i++)
+        others += log.pids[i] != log.pids[0];
+    cr_assert_gt(others, 0);
+}
+
+Test(isolate, a_death_beside_others_costs_its_own_item_only) {
+    static const enum deed deeds[] = {NORMAL, SEGV, NORMAL, HANG, NORMAL, EXIT_3, NORMAL, NORMAL};
+    struct log log = run_jobs(deeds, 8, false, 0);
+    cr_assert_eq(log.n_done, 8);
+    cr_assert_str_eq(log.crashes[1], "SIGSEGV");
+    cr_assert_str_eq(log.crashes[3], "timeout 1 s");
+    cr_assert_str_eq(log.crashes[5], "exit 3");
+    for (size_t i = 0; i < 8; i++)
+        cr_assert_eq(log.pids[i] != 0, deeds[i] == NORMAL);
+}
+
+Test(isolate, a_group_stays_in_one_child) {
+    static const enum deed deeds[12] = {NORMAL};
+    struct log log = run_jobs(deeds, 12, true, 0);
+    cr_assert_eq(log.n_done, 12);
+    for (size_t i = 0; i < 12; i++)
+        cr_assert_eq(log.pids[i], log.pids[i / 4 * 4]);
+    cr_assert_neq(log.pids[0], log.pids[4]);
+}
+
+Test(isolate, stops_when_told_with_others_under_way) {
+    static const enum deed deeds[] = {NORMAL, NORMAL, HANG, HANG, NORMAL};
+    cr_assert_eq(run_jobs(deeds, 5, false, 2).n_done, 2);
 }
 
 Test(isolate, stops_when_told) {
