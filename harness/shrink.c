@@ -240,7 +240,7 @@ static bool keep_elements(struct assay_specimen *to, const struct assay_specimen
     if (!assay_specimen_copy(to, from))
         return false;
     for (size_t i = 0; i < from->n * blocks * elements; i++) {
-        unsigned element;
+        unsigned element = 0;
         const struct assay_field *f = element_at(from->type, i % elements, &element);
         if (at < n && kept[at] == i)
             at++;
