@@ -5,11 +5,11 @@
  * same for the whole matrix: d·s·q with integers s and q, or d/8 times integers for the codebook
  * types (2s + 1 over 4 or 8, points shifted by 1/8), or 2^e/8 for a UE4M3 scale. Activations are
  * integers times 2^j; the largest of each activation block is 127·2^j, so that the block's scale is
- * 2^j in every class and no other element rounds, but for halves where the class rounds: every class
- * takes ties to even. All sums that a kernel can form, over any part of
- * the terms, are then integers times u. They are exact in fp32 if they stay below 2^24·u, for which
- * Σ (|a|+|b|)·|x| <= 2^22·u is made to hold: the factor of four leaves room for kernels that
- * multiply codes without their offset and subtract it later. */
+ * 2^j in every class and no other element rounds, but for halves where the class rounds: every
+ * class takes ties to even. All sums that a kernel can form, over any part of the terms, are then
+ * integers times u. They are exact in fp32 if they stay below 2^24·u, for which Σ (|a|+|b|)·|x| <=
+ * 2^22·u is made to hold: the factor of four leaves room for kernels that multiply codes without
+ * their offset and subtract it later. */
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ enum { ROWS_OF_X = 17, SMALL = 3 };
 /* Activation blocks where the class has none. */
 enum { FREE_BLOCK = 32 };
 
-/* Columns of the longest rows: kernels that work through k in chunks of some thousand have several. */
+/* Columns of the longest rows: kernels that work through k in chunks of some thousand have several.
+ */
 enum { LONG_K = 8192 };
 
 /* Beyond this many halvings the scales of any type are down to two values or so. */

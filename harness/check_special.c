@@ -254,6 +254,8 @@ static void run_scales(struct assay_check_run *r, const struct values *table, bo
         if (finite) {
             plant_lanes(&o, table, 2 * planted - 1, plants);
             spread_rows(&o);
+        } else { /* NaN times 0 is NaN still: a kernel must not pass over zeros */
+            memset(o.x, 0, o.k * sizeof *o.x);
         }
         multiply_and_judge(r, &o, NULL, plants);
     }

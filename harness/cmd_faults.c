@@ -11,8 +11,8 @@
 
 enum { TIMEOUT = 5, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
 
-/* The rules of others see as many outputs as verify had judged when it found the fault, and no fewer
- * than this. */
+/* The rules of others see as many outputs as verify had judged when it found the fault, and no
+ * fewer than this. */
 enum { LEAST_OUTPUTS = 20000 };
 
 struct selection {
@@ -118,7 +118,8 @@ static void run_all_correct(struct selection *s) {
 static void run_fault(struct selection *s, const struct assay_fault *f) {
     const struct assay_type_traits *t = assay_type_traits((uint32_t)f->type);
     struct assay_faulty kernel;
-    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO, s->threads[s->n_threads - 1]};
+    struct assay_runner runner = {&kernel.backend, "", ASSAY_ISA_AUTO,
+                                  s->threads[s->n_threads - 1]};
     struct assay_judgement j;
     unsigned rejected = 0;
     size_t outputs;

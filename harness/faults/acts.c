@@ -1,4 +1,5 @@
-/* Activations of the model kernels: int8 blocks by the rule of ref/act_quant.h, and its mutations. */
+/* Activations of the model kernels: int8 blocks by the rule of ref/act_quant.h, and its mutations.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ size_t assay_model_act_block(const struct assay_type_traits *t) {
 }
 
 static float to_bf16(float v) {
-    return isnan(v) ? v : assay_ref_float_from_bits((assay_ref_float_bits(v) + 0x8000) & 0xffff0000);
+    return isnan(v) ? v
+                    : assay_ref_float_from_bits((assay_ref_float_bits(v) + 0x8000) & 0xffff0000);
 }
 
 /* ---- x as the kernel reads it ---- */
@@ -152,8 +154,7 @@ static void quantise_row(const struct model_acts *a, enum assay_mutation mut, si
 
 bool assay_model_acts(const struct model_ctx *c, const struct assay_type_traits *t, const float *x,
                       size_t m, size_t k, bool codes, struct model_acts *a) {
-    enum assay_mutation mut =
-        c->fault->type == t->type ? c->fault->mutation : ASSAY_MUT_NONE;
+    enum assay_mutation mut = c->fault->type == t->type ? c->fault->mutation : ASSAY_MUT_NONE;
 
     *a = (struct model_acts){.x = x, .m = m, .k = k, .block = assay_model_act_block(t)};
     if (reads_otherwise(mut)) {

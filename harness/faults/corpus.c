@@ -22,7 +22,8 @@ struct rule {
     int count;
 };
 
-#define RULE(ENUM, shapes, count) {ASSAY_MUT_##ENUM, shapes, count}
+#define RULE(ENUM, shapes, count)                                                                  \
+    { ASSAY_MUT_##ENUM, shapes, count }
 /* clang-format off */
 static const struct rule rules[] = {
     RULE(CODE_SWAP, BOTH, EVERY_TYPE),      RULE(CODE_LSB, BOTH, EVERY_TYPE),
@@ -234,7 +235,8 @@ static size_t types_of(const struct rule *r, const struct assay_type_traits *out
         const struct assay_type_traits *t = assay_type_at(i);
         bool taken = false;
         for (int s = 0; s < ASSAY_MODELS; s++)
-            taken = taken || ((r->shapes >> s & 1) && assay_model_takes((enum assay_fault_shape)s, t));
+            taken =
+                taken || ((r->shapes >> s & 1) && assay_model_takes((enum assay_fault_shape)s, t));
         if (taken && applies(r->mutation, t))
             out[n++] = t;
     }

@@ -1,5 +1,5 @@
-/* Decoding of the model kernels. A block is copied, mutated through the map of its fields, decoded by
- * the reference decoder, and for the int8 shapes taken apart into codes and scales. */
+/* Decoding of the model kernels. A block is copied, mutated through the map of its fields, decoded
+ * by the reference decoder, and for the int8 shapes taken apart into codes and scales. */
 #include <math.h>
 #include <string.h>
 
@@ -125,7 +125,8 @@ static void mutate_block(const struct assay_fault *f, const struct assay_type_tr
         break;
     case ASSAY_MUT_SCALE_HIGH:
         v = get(scale, block, scale->count - 1u);
-        set(scale, block, scale->count - 1u, v & ((1u << (scale->bits > 4 ? 4 : scale->bits - 1)) - 1));
+        set(scale, block, scale->count - 1u,
+            v & ((1u << (scale->bits > 4 ? 4 : scale->bits - 1)) - 1));
         break;
     case ASSAY_MUT_SCALE_BIAS:
         v = get(scale, block, scale->count - 1u);
@@ -220,8 +221,8 @@ static void mutate_values(const struct assay_fault *f, const struct assay_type_t
         for (unsigned e = 0; e < code->count; e++)
             if (get(code, block, e) == 7)
                 a[e] *= t->type == ASSAY_TYPE_IQ4_NL || t->type == ASSAY_TYPE_IQ4_XS
-                            ? 1.1f               /* -10: -11 */
-                            : 13.0f / 12.0f;     /* 6 in halves: 6.5 */
+                            ? 1.1f           /* -10: -11 */
+                            : 13.0f / 12.0f; /* 6 in halves: 6.5 */
         break;
     case ASSAY_MUT_E8M0_ZERO:
         if (block[0] == 0)

@@ -1,5 +1,5 @@
-/* The fault corpus: kernels that compute a correct product but for one named mutation each. What the
- * corpus is for: harness/cmd_faults.c. */
+/* The fault corpus: kernels that compute a correct product but for one named mutation each. What
+ * the corpus is for: harness/cmd_faults.c. */
 #ifndef ASSAY_HARNESS_FAULTS_FAULT_H
 #define ASSAY_HARNESS_FAULTS_FAULT_H
 

@@ -309,8 +309,8 @@ static void race(const struct call *a) {
 /* ---- What y held before ---- */
 
 static bool needs_old_y(enum assay_mutation mut) {
-    return mut == ASSAY_MUT_ADDS_TO_Y || mut == ASSAY_MUT_Y_TIMES_0 ||
-           mut == ASSAY_MUT_UNWRITTEN || mut == ASSAY_MUT_THREAD_TAIL;
+    return mut == ASSAY_MUT_ADDS_TO_Y || mut == ASSAY_MUT_Y_TIMES_0 || mut == ASSAY_MUT_UNWRITTEN ||
+           mut == ASSAY_MUT_THREAD_TAIL;
 }
 
 static enum assay_status keep_y(const struct call *a, struct assay_error *err) {

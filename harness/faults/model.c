@@ -17,8 +17,10 @@ static bool is_int8(enum assay_fault_shape s) {
 
 /* Rows of W that are worked on together. */
 static size_t tile_rows(enum assay_fault_shape s) {
-    static const size_t rows[] = {
-        [ASSAY_MODEL_ROW] = 1, [ASSAY_MODEL_TILE] = 8, [ASSAY_MODEL_DOT] = 4, [ASSAY_MODEL_PANEL] = 16};
+    static const size_t rows[] = {[ASSAY_MODEL_ROW] = 1,
+                                  [ASSAY_MODEL_TILE] = 8,
+                                  [ASSAY_MODEL_DOT] = 4,
+                                  [ASSAY_MODEL_PANEL] = 16};
     return rows[s];
 }
 
@@ -90,7 +92,8 @@ static int32_t group_sum(struct how how, const int16_t *code, const int8_t *q) {
 }
 
 /* The sum of a group that a random group reaches with the probability of `deviations` of a normal
- * distribution: what codes and activations of the sizes in this row would give with random signs. */
+ * distribution: what codes and activations of the sizes in this row would give with random signs.
+ */
 static double far_sum(const struct model_row *row, const int8_t *q, size_t k, double deviations) {
     double codes = 0, acts = 0;
 
@@ -155,8 +158,7 @@ struct job {
 };
 
 static bool backwards(const struct job *job, enum assay_mutation m, size_t j) {
-    return (m == ASSAY_MUT_M_ORDER && job->acts->m >= 4) ||
-           (m == ASSAY_MUT_N_ORDER && j >= 16) ||
+    return (m == ASSAY_MUT_M_ORDER && job->acts->m >= 4) || (m == ASSAY_MUT_N_ORDER && j >= 16) ||
            (m == ASSAY_MUT_THREAD_ORDER && job->c->base.threads > 1) ||
            (m == ASSAY_MUT_CALL_ORDER && job->c->calls % 2 == 1);
 }
@@ -337,10 +339,9 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w
 /* A call that gives a callee-saved register back with another value. */
 #ifdef __x86_64__
 #define GEMM_CLOBBERS(reg)                                                                         \
-    static enum assay_status gemm_clobbers_##reg(struct assay_ctx *ctx,                            \
-                                                 const struct assay_store *w, const float *x,      \
-                                                 size_t m, float *y, size_t ldy,                   \
-                                                 struct assay_error *err) {                        \
+    static enum assay_status gemm_clobbers_##reg(                                                  \
+        struct assay_ctx *ctx, const struct assay_store *w, const float *x, size_t m, float *y,    \
+        size_t ldy, struct assay_error *err) {                                                     \
         enum assay_status status = gemm(ctx, w, x, m, y, ldy, err);                                \
         __asm__ volatile("xor %%" #reg ", %%" #reg : "+a"(status));                                \
         return status;                                                                             \

@@ -8,7 +8,8 @@
  * so that their class has exact_run 16. */
 enum { MODEL_GROUP = 16 };
 
-/* One row of W. Weight k is scale[k/16]·code[k] + min[k/16] where the group is finite, else w[k]. */
+/* One row of W. Weight k is scale[k/16]·code[k] + min[k/16] where the group is finite, else w[k].
+ */
 struct model_row {
     float *w; /* k, decoded */
     int16_t *code;
@@ -20,10 +21,10 @@ struct model_row {
 struct model_acts {
     const float *x; /* m × k */
     size_t m, k, block;
-    int8_t *q;     /* m × k */
-    float *d;      /* m × k/block */
-    float *sums;   /* m × k/16: Σq */
-    float *copy;   /* m × k: x as a faulty kernel takes it; NULL: as given */
+    int8_t *q;   /* m × k */
+    float *d;    /* m × k/block */
+    float *sums; /* m × k/16: Σq */
+    float *copy; /* m × k: x as a faulty kernel takes it; NULL: as given */
 };
 
 struct model_ctx {

@@ -60,7 +60,9 @@ static const char *text_of(const json_t *r, const char *key) {
     return s != NULL ? s : "";
 }
 
-static bool is_kind(const json_t *r, const char *kind) { return strcmp(text_of(r, "kind"), kind) == 0; }
+static bool is_kind(const json_t *r, const char *kind) {
+    return strcmp(text_of(r, "kind"), kind) == 0;
+}
 
 static bool caught(const json_t *r) { return json_is_true(json_object_get(r, "caught")); }
 
@@ -93,8 +95,8 @@ static void print_line(FILE *out, const json_t *results, const char *class) {
     }
     if (seconds != NULL)
         qsort(seconds, found, sizeof *seconds, ascending);
-    fprintf(out, "| %s | %zu | %zu | %.1f | %.1f |", class != NULL ? class : "**all**", total, found,
-            seconds != NULL && found > 0 ? seconds[found / 2] : 0,
+    fprintf(out, "| %s | %zu | %zu | %.1f | %.1f |", class != NULL ? class : "**all**", total,
+            found, seconds != NULL && found > 0 ? seconds[found / 2] : 0,
             seconds != NULL && found > 0 ? seconds[found - 1] : 0);
     for (int g = 0; g < ASSAY_GATES; g++)
         fprintf(out, " %zu |", by_gate[g]);

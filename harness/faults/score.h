@@ -19,7 +19,8 @@ bool assay_score_append(const char *path, json_t *result);
 /* All results of a file, a JSON array; NULL with a message printed. */
 json_t *assay_score_read(const char *path);
 
-/* Prints the report in Markdown. Returns how many faults were missed and correct kernels accused. */
+/* Prints the report in Markdown. Returns how many faults were missed and correct kernels accused.
+ */
 size_t assay_score_print(FILE *out, const json_t *results);
 
 #endif
