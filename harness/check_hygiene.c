@@ -263,8 +263,8 @@ static struct resources resources(void) {
  * lose once a call. Descriptors and threads are counted as they are. */
 enum { WINDOWS = 3, HEAP_A_CALL = 16, MAPPED_A_CALL = 2048 };
 
-/* malloc keeps up to seven freed blocks of each size for their thread, fetches as many more at once,
- * and counts them as in use: what they serve does not show as growth. */
+/* malloc keeps up to seven freed blocks of each size for their thread, fetches as many more at
+ * once, and counts them as in use: what they serve does not show as growth. */
 enum { WARM_UP = 16 };
 
 /* A leak goes on; caches, pools and fragments of the heap come to rest. So what counts is growth in
