@@ -11,9 +11,10 @@ struct place {
     size_t rank, type, index;
 };
 
-/* Checks that go before everything else: each judges all codes and fields of a type at once. */
-static const char *const first_checks[] = {"exact", "decode", "bits"};
-enum { N_FIRST = sizeof first_checks / sizeof first_checks[0] };
+/* What goes before everything else: checks that each judge all codes and fields of a type at once,
+ * and one product. NULL is the product. */
+static const char *const first[] = {"decode", NULL, "exact", "bits"};
+enum { N_FIRST = sizeof first / sizeof first[0] };
 
 static int by_place(const void *a, const void *b) {
     const struct place *x = a, *y = b;
@@ -25,22 +26,52 @@ static int by_place(const void *a, const void *b) {
     return (x->index > y->index) - (x->index < y->index);
 }
 
-/* Ranks: the first checks, then one product, then the other checks and products by turns. */
-static size_t rank_of(const struct assay_problem *p, size_t *checks, size_t *products) {
-    if (p->op != ASSAY_OP_CHECK)
-        return N_FIRST + 2 * (*products)++;
+/* Afterwards, the other checks and products take turns. */
+static size_t rank_of_check(const struct assay_check *check, size_t *others) {
     for (size_t i = 0; i < N_FIRST; i++)
-        if (strcmp(p->check->name, first_checks[i]) == 0)
+        if (first[i] != NULL && strcmp(check->name, first[i]) == 0)
             return i;
-    return N_FIRST + 1 + 2 * (*checks)++;
+    return N_FIRST + 2 * (*others)++;
+}
+
+static size_t rank_of_product(size_t turn) {
+    size_t i = 0;
+
+    while (turn == 0 && first[i] != NULL)
+        i++;
+    return turn == 0 ? i : N_FIRST + 2 * turn - 1;
+}
+
+static size_t common_divisor(size_t a, size_t b) { return b == 0 ? a : common_divisor(b, a % b); }
+
+/* The turn of product i of n. They are planned from small to large sizes: steps of the golden
+ * section from the middle on spread any number of turns evenly over them. */
+static size_t turn_of_product(size_t i, size_t n) {
+    size_t step = (size_t)(0.618 * (double)n) + 1, at = n / 2, turn = 0;
+
+    while (common_divisor(step, n) != 1)
+        step++;
+    for (; at != i; turn++)
+        at = (at + step) % n;
+    return turn;
 }
 
 static void rank_type(const struct assay_plan *plan, struct place *places, size_t type) {
-    size_t checks = 0, products = 0;
+    const struct assay_type_traits *t = assay_type_at(type);
+    size_t checks = 0, products = 0, n_products = 0;
 
     for (size_t i = 0; i < plan->n_problems; i++)
-        if (plan->problems[i].parts[0].type == assay_type_at(type))
-            places[i] = (struct place){rank_of(&plan->problems[i], &checks, &products), type, i};
+        n_products +=
+            plan->problems[i].parts[0].type == t && plan->problems[i].op != ASSAY_OP_CHECK;
+    for (size_t i = 0; i < plan->n_problems; i++) {
+        const struct assay_problem *p = &plan->problems[i];
+        if (p->parts[0].type != t)
+            continue;
+        places[i] = (struct place){0, type, i};
+        places[i].rank = p->op == ASSAY_OP_CHECK
+                             ? rank_of_check(p->check, &checks)
+                             : rank_of_product(turn_of_product(products++, n_products));
+    }
 }
 
 bool assay_plan_order(struct assay_plan *plan) {
