@@ -103,4 +103,7 @@ shards correct
 shards faulty
 shards mutants
 echo
-"$assay" faults --table --results "$results"
+status=0
+"$assay" faults --table --results "$results" >"$dir/faults.md" || status=1
+cat "$dir/faults.md"
+exit "$status"

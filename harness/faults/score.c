@@ -95,7 +95,7 @@ static void print_line(FILE *out, const json_t *results, const char *class) {
     }
     if (seconds != NULL)
         qsort(seconds, found, sizeof *seconds, ascending);
-    fprintf(out, "| %s | %zu | %zu | %.1f | %.1f |", class != NULL ? class : "**all**", total,
+    fprintf(out, "| %s | %zu | %zu | %.2f | %.2f |", class != NULL ? class : "**all**", total,
             found, seconds != NULL && found > 0 ? seconds[found / 2] : 0,
             seconds != NULL && found > 0 ? seconds[found - 1] : 0);
     for (int g = 0; g < ASSAY_GATES; g++)
@@ -200,9 +200,35 @@ static void print_correct(FILE *out, const json_t *results) {
     fputs(".\n", out);
 }
 
+static const char introduction[] = "# The fault corpus\n\n"
+                                   "`make faults` judges kernels that are known to be faulty. Most "
+                                   "are plain C in four shapes (rows\n"
+                                   "and tiles in fp32; dot products and panels with int8 "
+                                   "activations), correct but for one of the\n"
+                                   "mutations that `assay faults --list` names; the others are "
+                                   "assay's own kernels with one place\n"
+                                   "of a source changed (harness/faults/source.tsv). Each is "
+                                   "judged by what `assay verify` does by\n"
+                                   "default for the types that the fault is in, up to the first "
+                                   "finding. In a third of the decoding\n"
+                                   "faults one row in 16 is wrong.\n\n"
+                                   "The last columns are the rules of other harnesses, described "
+                                   "below, on the same kernels. Each\n"
+                                   "sees at least as many outputs as verify had judged when it "
+                                   "found the fault, and no fewer than\n"
+                                   "20,000. A rule that rejects the correct kernel of that type "
+                                   "and shape too has found nothing; a\n"
+                                   "crash or a hang counts for all.\n\n"
+                                   "Out of reach of any test is a fault that falls on one in a "
+                                   "million rows by lot: a default run\n"
+                                   "sees some 10^5 outputs a type and kernel. The rare faults here "
+                                   "are rare under random data, by\n"
+                                   "what is in the row.\n\n";
+
 size_t assay_score_print(FILE *out, const json_t *results) {
     size_t failures;
 
+    fputs(introduction, out);
     print_table(out, results);
     print_finders(out, results);
     print_correct(out, results);
