@@ -71,7 +71,7 @@ static void call_functions(struct subject *s, struct assay_store *store, size_t 
     else if (fault[0] != '\0')
         fault_found(s, "the product", m, fault);
     else if (assay_check_bounds(s->r, &s->o, 0, 0, &p, "called in the default environment") &&
-             m == 1) {
+             m == 1 && b->rows != NULL) {
         /* y has room for two rows of k. */
         assay_trampoline_call((void (*)(void))b->rows, rows, fault, sizeof fault);
         if (fault[0] != '\0')
