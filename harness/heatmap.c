@@ -78,7 +78,7 @@ static void script(FILE *f, const uint8_t *wrong, size_t m, size_t n) {
             fprintf(f, "%g ", share(wrong, m, n, rows, columns, r, c));
         fputc('\n', f);
     }
-    fputs("e\ne\n", f);
+    fputs("e\n", f);
 }
 
 static bool run_gnuplot(FILE *in, FILE *out) {
