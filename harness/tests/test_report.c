@@ -172,8 +172,8 @@ Test(report, records_without_expected_fields_still_make_a_page) {
     static const char *const records[] = {
         "{\"schema\": 1, \"command\": \"verify\", \"results\": [{}]}",
         "{\"schema\": 1, \"command\": \"bench\", \"results\": [{}, {\"type\": 3}]}",
-        "{\"schema\": 1, \"command\": \"mem\", \"results\": [{\"measured\": {\"peak_bytes\": "
-        "\"x\"}}]}",
+        ("{\"schema\": 1, \"command\": \"mem\", \"results\": [{\"measured\": {\"peak_bytes\": "
+         "\"x\"}}]}"),
         "{\"schema\": 1, \"command\": \"mem\", \"results\": []}",
     };
     for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
