@@ -122,7 +122,7 @@ const struct assay_command assay_cmd_explain = {
                 "$ assay explain --seed 1 gemm/q4_k/1x33x512/uniform/normal/cpu/avx2/t1\n"
                 "# saved for the kernel's own project, and seen again later\n"
                 "$ assay verify --plugin ./mine.so --keep cases\n"
-                "$ assay explain cases/CASE.gguf",
+                "$ assay explain --plugin ./mine.so cases/CASE.gguf",
     .options = options,
     .min_positional = 1,
     .max_positional = 1,

@@ -9,7 +9,7 @@
 #include "diagnose.h"
 #include "heatmap.h"
 #include "keep.h"
-#include "plugin.h"
+#include "shell_word.h"
 #include "shrink.h"
 #include "term.h"
 
@@ -138,16 +138,6 @@ static void print_map(FILE *out, const struct assay_trial *t) {
     assay_heatmap_print(out, t->wrong, t->m, t->n, !assay_heatmap_utf8());
 }
 
-static void print_shell_word(FILE *f, const char *s) {
-    fputc('\'', f);
-    for (; *s != '\0'; s++)
-        if (*s == '\'')
-            fputs("'\\''", f);
-        else
-            fputc(*s, f);
-    fputc('\'', f);
-}
-
 /* ---- Explaining ---- */
 
 struct explanation {
@@ -224,7 +214,8 @@ static bool keep(FILE *out, const struct explanation *e, const char *dir) {
     assay_keep_path(dir, e->from, ".gguf", path, sizeof path);
     heading(out, "replay: ");
     fputs("assay explain ", out);
-    print_shell_word(out, path);
+    assay_print_backend_origin(out, e->from->runner.backend);
+    assay_print_shell_word(out, path);
     fputc('\n', out);
     return true;
 }
@@ -271,18 +262,12 @@ static bool specimen_of(struct assay_specimen *s, const struct assay_verify_repo
 
 static void print_command(FILE *out, const struct assay_verify_report *r, size_t i,
                           const struct assay_specimen *s) {
-    const char *option, *value;
-
     heading(out, "again: ");
     fputs("assay explain ", out);
-    if (assay_backend_origin(r->plan->cases[i].runner.backend, &option, &value)) {
-        fprintf(out, "--%s ", option);
-        print_shell_word(out, value);
-        fputc(' ', out);
-    }
+    assay_print_backend_origin(out, r->plan->cases[i].runner.backend);
     if (r->gguf_path != NULL) {
         fputs("--gguf ", out);
-        print_shell_word(out, r->gguf_path);
+        assay_print_shell_word(out, r->gguf_path);
         fputc(' ', out);
     }
     fprintf(out, "--seed %llu %s\n", (unsigned long long)s->seed, s->id);

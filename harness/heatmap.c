@@ -4,8 +4,8 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "gnuplot.h"
 
 enum { PNG_CELLS = 1024 };
 
@@ -81,33 +81,13 @@ static void script(FILE *f, const uint8_t *wrong, size_t m, size_t n) {
     fputs("e\n", f);
 }
 
-static bool run_gnuplot(FILE *in, FILE *out) {
-    pid_t pid;
-    int status;
-
-    fflush(NULL); /* so that the child has no output of ours to write again */
-    pid = fork();
-    if (pid < 0)
-        return false;
-    if (pid == 0) {
-        char *argv[] = {"gnuplot", NULL};
-        if (dup2(fileno(in), 0) < 0 || dup2(fileno(out), 1) < 0 ||
-            freopen("/dev/null", "w", stderr) == NULL)
-            _exit(127);
-        lseek(0, 0, SEEK_SET);
-        execvp("gnuplot", argv);
-        _exit(127);
-    }
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 bool assay_heatmap_png(const char *path, const uint8_t *wrong, size_t m, size_t n) {
     FILE *in = tmpfile(), *out = fopen(path, "wb");
     bool ok = in != NULL && out != NULL;
 
     if (ok) {
         script(in, wrong, m, n);
-        ok = run_gnuplot(in, out);
+        ok = assay_gnuplot(in, out);
     }
     if (in != NULL)
         fclose(in);

@@ -9,7 +9,6 @@
 
 #include "datasets/gguf.h"
 #include "datasets/gguf_writer.h"
-#include "impl/ggml/ggml.h"
 #include "plugin.h"
 
 void assay_keep_path(const char *dir, const struct assay_specimen *s, const char *suffix,
@@ -185,17 +184,13 @@ static char *text_of(const struct loading *l, const char *key) {
     return strndup((const char *)found->value + 8, (size_t)found->value_bytes - 8);
 }
 
-static bool know_backend(const struct loading *l, const char *origin, const char *origin_path) {
-    char reason[200];
-    bool crashed;
-
+/* The file says which plugin or library its kernel came from. It is named, not loaded: a GGUF file
+ * is data, and what it points to is code that only the user may choose to run. */
+static bool refuse_backend(const struct loading *l, const char *name, const char *origin,
+                           const char *origin_path) {
     if (origin == NULL || origin_path == NULL)
-        return true;
-    if (strcmp(origin, "ggml") == 0)
-        assay_ggml_set_dir(strdup(origin_path)); /* it is kept for the rest of the program's life */
-    else if (assay_plugin_add(strdup(origin_path), 10, &crashed, reason, sizeof reason) == NULL)
-        return refuse(l, "its plugin: %s", reason);
-    return true;
+        return refuse(l, "no backend '%s' here", name);
+    return refuse(l, "no backend '%s' here; it came from --%s %s", name, origin, origin_path);
 }
 
 /* The variant as a string that lives as long as the program. */
@@ -217,10 +212,8 @@ static bool load_runner(const struct loading *l, struct assay_runner *r) {
     if (name == NULL || variant == NULL || isa == NULL || threads == NULL ||
         !assay_gguf_kv_u64(threads, &n) || n < 1 || n > 4096)
         refuse(l, "%s", "no case that assay kept: the metadata of a runner is missing");
-    else if (assay_backend_by_name(name) == NULL && !know_backend(l, origin, origin_path))
-        ;
     else if ((r->backend = assay_backend_by_name(name)) == NULL)
-        refuse(l, "no backend '%s' here (a plugin of that name? see --plugin)", name);
+        refuse_backend(l, name, origin, origin_path);
     else if ((r->variant = variant_of(r->backend, variant)) == NULL)
         refuse(l, "its backend has no variant '%s'", variant);
     else if (!assay_isa_parse(isa, &r->isa) || !assay_isa_runs_here(r->isa))

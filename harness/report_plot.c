@@ -5,32 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "gnuplot.h"
 #include "report_assets.h"
 #include "report_html.h"
-
-/* Runs gnuplot with the given standard input and output. */
-static bool run_gnuplot(FILE *in, FILE *out) {
-    pid_t pid;
-    int status;
-
-    fflush(NULL); /* so that the child has no output of ours to write again */
-    pid = fork();
-    if (pid < 0)
-        return false;
-    if (pid == 0) {
-        char *argv[] = {"gnuplot", NULL};
-        if (dup2(fileno(in), 0) < 0 || dup2(fileno(out), 1) < 0 ||
-            freopen("/dev/null", "w", stderr) == NULL)
-            _exit(127);
-        lseek(0, 0, SEEK_SET);
-        execvp("gnuplot", argv);
-        _exit(127);
-    }
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
 
 /* What stands in quotes in gnuplot's data: a label can't end the quotes or the data block. */
 static void quoted(FILE *f, const char *s) {
@@ -124,7 +103,7 @@ bool assay_html_plot(FILE *f, const struct assay_plot *p) {
     out = tmpfile();
     if (in != NULL && out != NULL) {
         script(in, p);
-        ok = run_gnuplot(in, out);
+        ok = assay_gnuplot(in, out);
     }
     if (ok) {
         rewind(out);
@@ -145,7 +124,7 @@ bool assay_html_plot(FILE *f, const struct assay_plot *p) {
 
 bool assay_plot_available(void) {
     FILE *in = tmpfile(), *out = tmpfile();
-    bool ok = in != NULL && out != NULL && run_gnuplot(in, out);
+    bool ok = in != NULL && out != NULL && assay_gnuplot(in, out);
 
     if (in != NULL)
         fclose(in);

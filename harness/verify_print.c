@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "check.h"
-#include "plugin.h"
 #include "record.h"
+#include "shell_word.h"
 #include "term.h"
 #include "verify.h"
 
@@ -44,41 +44,15 @@ void assay_verify_print_case(FILE *f, const struct assay_verify_report *r, size_
 
 /* ---- Failures ---- */
 
-static bool shell_safe(const char *s) {
-    for (const char *p = s; *p != '\0'; p++)
-        if (!isalnum((unsigned char)*p) && strchr("/._-+=:,@%", *p) == NULL)
-            return false;
-    return *s != '\0';
-}
-
-static void print_shell_word(FILE *f, const char *s) {
-    if (shell_safe(s)) {
-        fputs(s, f);
-        return;
-    }
-    fputc('\'', f);
-    for (; *s != '\0'; s++)
-        if (*s == '\'')
-            fputs("'\\''", f);
-        else
-            fputc(*s, f);
-    fputc('\'', f);
-}
-
 static void print_command(FILE *f, const struct assay_verify_report *r, size_t i) {
-    const char *option, *value;
     char id[ID_SIZE];
 
     case_id(r, i, id, sizeof id);
     fputs("  reproduce: assay verify ", f);
-    if (assay_backend_origin(r->plan->cases[i].runner.backend, &option, &value)) {
-        fprintf(f, "--%s ", option);
-        print_shell_word(f, value);
-        fputc(' ', f);
-    }
+    assay_print_backend_origin(f, r->plan->cases[i].runner.backend);
     if (problem_of(r, i)->parts[0].tensor != NULL) {
         fputs("--gguf ", f);
-        print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");
+        assay_print_shell_word(f, r->gguf_path != NULL ? r->gguf_path : "FILE");
         fputc(' ', f);
     }
     fprintf(f, "%s--seed %llu --case %s\n", r->params->full ? "--full " : "",

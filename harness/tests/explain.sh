@@ -54,12 +54,17 @@ done
 kept=kept/gemm_q8_0_3x9x256_uniform_normal_drops_last_block_-_t1
 [ -s $kept.h ] && pass || fail 'C data' "no $kept.h"
 grep '^  guess' out >guess
+if command -v gnuplot >/dev/null; then
+    [ -s $kept.png ] && pass || fail 'picture' "no $kept.png"
+fi
 
 check 'verify without explanations' 1 verify --plugin "$plugins/faulty.so" --explain 0 \
     --case $case/drops_last_block/-/t1
 grep -q 'guess: ' out && fail "$name" 'explained' || pass
 
-check 'a kept case replays' 1 explain $kept.gguf
+check 'a kept case does not load its plugin' 2 explain $kept.gguf
+err_has 'it came from --plugin'
+check 'a kept case replays' 1 explain --plugin "$plugins/faulty.so" $kept.gguf
 grep '^  guess' out | cmp -s - guess && pass || fail "$name" 'another guess'
 
 check 'a case by its id' 1 explain --plugin "$plugins/faulty.so" $case/drops_last_block/-/t1
@@ -67,7 +72,7 @@ grep '^  guess' out | cmp -s - guess && pass || fail "$name" 'another guess'
 
 # The plugin names itself after its fault.
 ASSAY_TEST_FAULT=none
-check 'a plugin of another name' 2 explain $kept.gguf
+check 'a plugin of another name' 2 explain --plugin "$plugins/faulty.so" $kept.gguf
 err_has "no backend 'drops_last_block' here"
 
 echo "explain.sh: $passed passed, $failed failed"
