@@ -167,11 +167,17 @@ check: ## Install what is missing, build, run every test (TEST=suite/name runs a
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) run-tests
 
+# What the program itself does under emulation, where the shell tests don't run.
+EMULATED := "verify --backend cpu --type q4_0,q4_k,q6_k,iq3_s" "faults --correct --only f16/tile" \
+            "faults --only nibble-swap"
+
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
 run-tests: all plugins $(BUILD)/tests
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
+	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
+	    echo "  TEST  assay $$a"; $(RUN) $(BUILD)/assay $$a || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"
 	$(Q)$(RUN) $(BUILD)/tests --short-filename $(if $(TEST),--filter '$(TEST)')
 

@@ -21,7 +21,7 @@ struct selection {
     const char *only;
     unsigned long long shard, shards;
     int threads[2];
-    size_t n_threads;
+    size_t n_threads, judged;
     bool failed;
 
     /* Gates that reject a correct kernel, by row of the table of types and shape; -1: not asked. */
@@ -98,6 +98,7 @@ static void run_correct(struct selection *s, const struct assay_type_traits *t,
     assay_faulty_init(&kernel, &none);
     j = judge(s, &kernel.backend, 0, &t, 1);
     tell(name, &j, false);
+    s->judged++;
     s->failed = s->failed || j.caught || j.broken;
     keep(s, assay_score_correct(name, t->name, &j, (unsigned)rejects_correct(s, t, shape)));
 }
@@ -130,6 +131,7 @@ static void run_fault(struct selection *s, const struct assay_fault *f) {
     j = judge(s, &kernel.backend, 0, &t, 1);
     outputs = outputs_for_gates(&j);
     tell(name, &j, true);
+    s->judged++;
     s->failed = s->failed || !j.caught;
     if (s->results != NULL)
         rejected = gates_find(s, &runner, t, f->shape, outputs);
@@ -244,6 +246,8 @@ static int run(const struct assay_args *args) {
         run_all_correct(&s);
     else
         run_all_faults(&s);
+    if (s.judged == 0 && s.only != NULL && s.shards == 1)
+        return assay_usage_error(args->command, "no kernel's name contains '%s'", s.only);
     return s.failed ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
 }
 

@@ -449,6 +449,7 @@ void assay_isolate_restart(const char *const *argv, const char *name, const char
         return;
     fflush(NULL);
     exec_path(path, argv);
+    unsetenv(name); /* not restarted: the environment stays as it was */
 }
 
 /* Everything up to the end of the stream, NUL-terminated; NULL if memory ran out. */

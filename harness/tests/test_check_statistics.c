@@ -96,7 +96,8 @@ static void quantise(const float *x, size_t k, double *xq) {
     for (size_t start = 0; start < k; start += 32) {
         double amax = 0;
         for (size_t i = start; i < start + 32; i++)
-            amax = fmax(amax, fabs((double)x[i]));
+            if (fabs((double)x[i]) > amax) /* no fmax: gcc 12 for AArch64 fails on that reduction */
+                amax = fabs((double)x[i]);
         double d = (double)((float)amax / 127.0f);
         for (size_t i = start; i < start + 32 && amax > 0; i++) {
             if (fault == CODES_TRUNCATED)
