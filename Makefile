@@ -191,6 +191,15 @@ check-san: ## The tests under the address and undefined-behaviour sanitizers
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) SAN=address,undefined run-tests
 
+.PHONY: check-tsan
+check-tsan: ## The kernels on two threads under clang's ThreadSanitizer
+	$(Q)ci/install-deps.sh --clang
+	$(Q)$(REMAKE) CC=clang SAN=thread run-tsan
+
+.PHONY: run-tsan
+run-tsan: all
+	$(Q)ci/tsan.sh $(BUILD)/assay
+
 .PHONY: check-aarch64
 check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian only)
 	$(Q)ci/install-deps.sh --aarch64
@@ -200,7 +209,7 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 
 .PHONY: check-all
 check-all: ## All of the above, one after the other
-	$(Q)for t in check check-clang check-san check-aarch64; do \
+	$(Q)for t in check check-clang check-san check-tsan check-aarch64; do \
 	    echo "== make $$t"; $(MAKE) --no-print-directory $$t || exit 1; done
 
 # ---- Demonstration and full verification ----------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "race.h"
 #include "record.h"
 #include "ref/bounds.h"
 
@@ -215,6 +216,7 @@ bool assay_check_product(struct assay_check_run *r, struct assay_ctx *ctx,
     struct assay_store *store = NULL;
     struct assay_error err;
     size_t row_bytes = 0;
+    unsigned races = assay_races_seen();
     bool ok;
 
     if (r->finding != NULL)
@@ -227,6 +229,11 @@ bool assay_check_product(struct assay_check_run *r, struct assay_ctx *ctx,
     if (!ok && !refused(r, &err)) {
         r->finding = assay_check_fail("the product failed: %s", err.message);
         assay_check_shape(r, p->m, p->n, p->k);
+    }
+    if (r->finding == NULL && assay_races_seen() != races) {
+        r->finding = assay_check_fail("a data race: ThreadSanitizer names both accesses on stderr");
+        assay_check_shape(r, p->m, p->n, p->k);
+        return false;
     }
     return ok;
 }
