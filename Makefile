@@ -231,6 +231,13 @@ ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdic
 	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
 	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
 
+.PHONY: bench-peers
+bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): writes reports/bench-peers.md
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all
+	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md
+	$(Q)mv $(BUILD)/bench-peers.md reports/bench-peers.md
+
 RUNS ?= 10000
 .PHONY: false-alarms
 false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms: reports/false-alarms.txt

@@ -18,7 +18,8 @@ libjansson-dev    -
 libsmartcols-dev  -
 libopenblas-dev   -
 libcriterion-dev  -
-gnuplot-nox       gnuplot'
+gnuplot-nox       gnuplot
+jq                jq'
 debian_clang='
 clang             clang
 libomp-dev        -'
@@ -26,7 +27,7 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
-homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp'
+homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
 
 # The peer: ggml's own libraries as an npm package publishes them. Tests compare decoders with it,
 # bench compares speed; both say so and go on where it is missing.
