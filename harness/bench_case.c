@@ -147,6 +147,12 @@ static bool multiply(void *user) {
     return e->status == BENCH_MEASURED;
 }
 
+static void rest(void *user) {
+    const struct turn *t = user;
+
+    assay_ctx_rest(t->run->entries[t->entry].ctx);
+}
+
 static void measure(struct bench_run *run) {
     const struct assay_bench_plan *p = run->plan;
     const struct assay_measure_params params = {
@@ -164,7 +170,8 @@ static void measure(struct bench_run *run) {
         if (run->entries[i].status != BENCH_MEASURED)
             continue;
         turns[n] = (struct turn){run, i};
-        contestants[n] = (struct assay_contestant){.call = multiply, .user = &turns[n]};
+        contestants[n] =
+            (struct assay_contestant){.call = multiply, .rest = rest, .user = &turns[n]};
         n++;
     }
     rounds = n > 0 ? assay_measure(&params, contestants, n, &failed) : 0;

@@ -6,12 +6,15 @@
 #include "datasets/rng.h"
 #include "timer.h"
 
-/* OpenBLAS's threads spin 2^26 cycles, ggml's and libgomp's a few milliseconds. */
+/* OpenBLAS's threads spin 2^26 cycles, libgomp's a few milliseconds. */
 #define IDLE_LIMIT_NS 60000000u
 
 /* Calls longer than this are not preceded by an untimed one: what a cold start costs them is lost
  * in their length. */
-#define LONG_CALL_NS 20e6
+#define LONG_CALL_NS 100e6
+
+#define SETTLED 1.25
+#define SETTLE_LIMIT_NS 50000000u
 
 static double seconds_since(uint64_t start) { return 1e-9 * (double)(assay_now_ns() - start); }
 
@@ -25,7 +28,8 @@ static double time_calls(const struct assay_contestant *c, size_t calls) {
     return (double)(assay_now_ns() - start);
 }
 
-/* Calls until three in a row agree to 5 %, for 0.3 s at most. Returns the fastest's nanoseconds. */
+/* Calls until three in a row agree to 5 %, for 0.3 s at most, but for long enough that threads have
+ * found a core each. Returns the fastest's nanoseconds. */
 static double warm_up(const struct assay_contestant *c) {
     const uint64_t start = assay_now_ns();
     double last[3] = {0, 0, 0}, fastest = INFINITY;
@@ -37,16 +41,37 @@ static double warm_up(const struct assay_contestant *c) {
         if (isnan(last[2]))
             return NAN;
         fastest = fmin(fastest, last[2]);
-    } while (seconds_since(start) < 0.3 &&
-             fmax(fmax(last[0], last[1]), last[2]) > 1.05 * fmin(fmin(last[0], last[1]), last[2]));
+    } while (seconds_since(start) < 1e-9 * SETTLE_LIMIT_NS ||
+             (seconds_since(start) < 0.3 && fmax(fmax(last[0], last[1]), last[2]) >
+                                                1.05 * fmin(fmin(last[0], last[1]), last[2])));
+    if (c->rest != NULL)
+        c->rest(c->user);
     return fastest;
 }
 
-static double sample(const struct assay_contestant *c, double call_ns) {
+/* Untimed calls until one is about as fast as the fastest known: threads that were just woken may
+ * share a core until the scheduler's next balancing, which takes it some 10 ms. */
+static bool settle(const struct assay_contestant *c, double *fastest) {
+    const uint64_t start = assay_now_ns();
+    double ns;
+
+    do {
+        ns = time_calls(c, 1);
+        if (isnan(ns))
+            return false;
+        *fastest = fmin(*fastest, ns);
+    } while (ns > SETTLED * *fastest && assay_now_ns() - start < SETTLE_LIMIT_NS);
+    return true;
+}
+
+static double sample(const struct assay_contestant *c, double *fastest) {
     assay_wait_until_idle(IDLE_LIMIT_NS);
-    if (call_ns < LONG_CALL_NS && !c->call(c->user))
+    if (*fastest < LONG_CALL_NS && !settle(c, fastest))
         return NAN;
-    return time_calls(c, c->repeats) / (double)c->repeats;
+    double ns = time_calls(c, c->repeats) / (double)c->repeats;
+    if (c->rest != NULL)
+        c->rest(c->user);
+    return ns;
 }
 
 static void shuffle(size_t *order, size_t n, struct assay_rng *rng) {
@@ -79,7 +104,7 @@ static bool finished(const struct assay_measure_params *p, size_t rounds, double
 }
 
 static size_t run_rounds(const struct assay_measure_params *p, struct assay_contestant *c, size_t n,
-                         const double *call_ns, size_t *order, size_t *failed) {
+                         double *fastest, size_t *order, size_t *failed) {
     const uint64_t start = assay_now_ns();
     struct assay_rng rng;
     size_t rounds = 0, capacity = 0;
@@ -93,7 +118,7 @@ static size_t run_rounds(const struct assay_measure_params *p, struct assay_cont
         shuffle(order, n, &rng);
         for (size_t i = 0; i < n; i++) {
             size_t who = order[i];
-            c[who].ns[rounds] = sample(&c[who], call_ns[who]);
+            c[who].ns[rounds] = sample(&c[who], &fastest[who]);
             if (isnan(c[who].ns[rounds])) {
                 *failed = who;
                 return 0;
@@ -106,24 +131,24 @@ static size_t run_rounds(const struct assay_measure_params *p, struct assay_cont
 
 size_t assay_measure(const struct assay_measure_params *p, struct assay_contestant *c, size_t n,
                      size_t *failed) {
-    double *call_ns = calloc(n + 1, sizeof *call_ns);
+    double *fastest = calloc(n + 1, sizeof *fastest);
     size_t *order = calloc(n + 1, sizeof *order), rounds = 0;
-    bool ok = call_ns != NULL && order != NULL;
+    bool ok = fastest != NULL && order != NULL;
 
     *failed = n;
     for (size_t i = 0; ok && i < n; i++) {
         c[i].ns = NULL;
-        call_ns[i] = warm_up(&c[i]);
-        if (isnan(call_ns[i])) {
+        fastest[i] = warm_up(&c[i]);
+        if (isnan(fastest[i])) {
             *failed = i;
             ok = false;
             break;
         }
-        c[i].repeats = (size_t)fmax(1, ceil(p->sample_s * 1e9 / fmax(1, call_ns[i])));
+        c[i].repeats = (size_t)fmax(1, ceil(p->sample_s * 1e9 / fmax(1, fastest[i])));
     }
     if (ok)
-        rounds = run_rounds(p, c, n, call_ns, order, failed);
-    free(call_ns);
+        rounds = run_rounds(p, c, n, fastest, order, failed);
+    free(fastest);
     free(order);
     return rounds;
 }

@@ -10,6 +10,7 @@
 
 struct assay_contestant {
     bool (*call)(void *user); /* one unit of work; false stops the measurement */
+    void (*rest)(void *user); /* after each sample, to send idle threads to sleep; NULL: nothing */
     void *user;
 
     /* Filled in by assay_measure. */

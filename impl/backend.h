@@ -57,6 +57,8 @@ struct assay_backend {
     /* Decodes rows ids[] into y[count × in]; ids are in range. NULL: the backend has no lookup. */
     enum assay_status (*rows)(struct assay_ctx *ctx, const struct assay_store *w,
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);
+    /* NULL: its threads soon sleep by themselves. */
+    void (*rest)(struct assay_ctx *ctx);
 };
 
 /* The registered backends (registry.c). */

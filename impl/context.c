@@ -59,6 +59,11 @@ void assay_ctx_free(struct assay_ctx *ctx) {
         ctx->backend->ctx_free(ctx);
 }
 
+void assay_ctx_rest(struct assay_ctx *ctx) {
+    if (ctx->backend->rest)
+        ctx->backend->rest(ctx);
+}
+
 enum assay_isa assay_ctx_isa(const struct assay_ctx *ctx) { return ctx->isa; }
 
 enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assay_type_traits *t,

@@ -99,6 +99,10 @@ enum assay_status assay_ctx_create(const struct assay_ctx_params *p, struct assa
 void assay_ctx_free(struct assay_ctx *ctx);                /* NULL is allowed */
 enum assay_isa assay_ctx_isa(const struct assay_ctx *ctx); /* the resolved ISA, never AUTO */
 
+/* Sends threads that spin for more work to sleep; the next product wakes them. Not needed for
+ * correctness: it frees their cores for others. */
+void assay_ctx_rest(struct assay_ctx *ctx);
+
 /* The arithmetic class of a product of type `t` with m rows of x in this context. */
 enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assay_type_traits *t,
                                   size_t m, struct assay_arith *out, struct assay_error *err);

@@ -57,6 +57,28 @@ Test(bench_measure, takes_one_sample_of_everyone_a_round_in_changing_order) {
     cr_expect(orders > 0, "%s", log);
 }
 
+static size_t rests, calls_at_rest;
+
+static void count_rest(void *user) {
+    struct tally *t = user;
+
+    cr_expect(t->calls > calls_at_rest, "sent to rest twice without a call between");
+    calls_at_rest = t->calls;
+    rests++;
+}
+
+Test(bench_measure, sends_a_contestant_to_rest_after_each_turn) {
+    char log[512] = "";
+    struct tally t = {.name = 'a', .log = log};
+    struct assay_contestant c = {.call = count_call, .rest = count_rest, .user = &t};
+    size_t failed;
+
+    cr_assert_eq(assay_measure(&brief, &c, 1, &failed), 12);
+    cr_expect_eq(rests, 1 + 12, "%zu rests", rests); /* the warm-up is a turn as well */
+    cr_expect_eq(calls_at_rest, t.calls);
+    free(c.ns);
+}
+
 Test(bench_measure, order_depends_on_the_seed_alone) {
     char log[3][512] = {"", "", ""};
 

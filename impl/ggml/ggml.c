@@ -153,6 +153,14 @@ static void ctx_free(struct assay_ctx *ctx) {
     free(c);
 }
 
+/* ggml's threads poll for new work for some 100 ms. */
+static void rest(struct assay_ctx *ctx) {
+    struct ggml_ctx *c = (struct ggml_ctx *)ctx;
+
+    if (c->pool != NULL)
+        c->lib->threadpool_pause(c->pool);
+}
+
 static enum assay_status ctx_create(const struct assay_ctx_params *p, struct assay_ctx **out,
                                     struct assay_error *err) {
     bool repack = strcmp(p->variant, "repack") == 0;
@@ -448,4 +456,5 @@ const struct assay_backend assay_backend_ggml = {
     .store_free = store_free,
     .gemm = gemm,
     .rows = rows,
+    .rest = rest,
 };

@@ -53,6 +53,7 @@ static const struct symbol base_symbols[] = {
 };
 static const struct symbol cpu_symbols[] = {
     {"ggml_get_type_traits_cpu",            IN_LIBRARY(get_type_traits_cpu)},
+    {"ggml_threadpool_pause",               IN_LIBRARY(threadpool_pause)},
 };
 static const struct symbol registry_symbols[] = {
     {"ggml_backend_set_n_threads",          IN_LIBRARY(set_n_threads)},

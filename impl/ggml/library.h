@@ -88,6 +88,7 @@ struct assay_ggml_library {
     struct ggml_backend_buffer_type **(*get_extra_bufts)(struct ggml_backend_device *dev);
     struct ggml_threadpool *(*threadpool_new)(struct ggml_threadpool_params *p);
     void (*threadpool_free)(struct ggml_threadpool *pool);
+    void (*threadpool_pause)(struct ggml_threadpool *pool); /* until the next graph */
     void (*set_threadpool)(struct ggml_backend *backend, struct ggml_threadpool *pool);
 
     void *cpu_handle;

@@ -200,6 +200,24 @@ Test(ggml, products_stay_right_when_graphs_are_replaced) {
     end(&b, 0);
 }
 
+Test(ggml, resting_threads_wake_for_the_next_product) {
+    struct assay_error err = {0};
+    struct subject b;
+    float first[24];
+
+    need_libraries();
+    cr_assert_eq(begin(&b, "", 2, ASSAY_TYPE_Q4_K, 24, 512, 0, &err), ASSAY_OK);
+    for (size_t round = 0; round < 3; round++) {
+        memset(b.y, 0, 24 * sizeof *b.y);
+        multiply(&b, b.x, 1, b.y, 24);
+        if (round == 0)
+            memcpy(first, b.y, sizeof first);
+        cr_expect_arr_eq(first, b.y, sizeof first);
+        assay_ctx_rest(b.ctx);
+    }
+    end(&b, 0);
+}
+
 Test(ggml, rows_are_decoded_as_the_reference_does_or_refused_once_repacked) {
     const int64_t ids[] = {23, 0, 7};
     struct assay_error err = {0};
