@@ -119,8 +119,10 @@ for cpu in $CPUS; do
         for (i = 1; i <= findings; i++) {
             what = finding[i]
             split(what, w, SUBSEP)
-            printf "- **%s** (%s): %d case%s, the worst at %s times its bound: %s\n", w[1], w[2],
-                failures[what], failures[what] == 1 ? "" : "s", excess[what], text[what]
+            printf "- **%s** (%s): %d case%s%s: %s\n", w[1], w[2],
+                failures[what], failures[what] == 1 ? "" : "s",
+                excess[what] == "" ? "" : ", the worst at " excess[what] " times its bound",
+                text[what]
             printf "  `%sassay verify --seed %d --case %s`\n", prefix, seed, example[what]
             offset = offset || what ~ /^(q6_k|tq1_0|tq2_0) plain.*product/
         }
