@@ -11,12 +11,15 @@
 #include "env.h"
 #include "plugin.h"
 
-static json_t *utc_now(void) {
+static time_t program_started;
+
+__attribute__((constructor)) static void remember_start(void) { program_started = time(NULL); }
+
+static json_t *utc(time_t t) {
     char text[32];
-    time_t now = time(NULL);
     struct tm tm;
 
-    gmtime_r(&now, &tm);
+    gmtime_r(&t, &tm);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
     return json_string(text);
 }
@@ -50,9 +53,10 @@ json_t *assay_record_new(const char *command, int argc, char **argv, int threads
     const struct assay_env *e = assay_env_get();
 
     /* json_pack steals the nested values and fails if any is NULL. */
-    return json_pack("{si ss so so so si sI so so*}", "schema", ASSAY_RECORD_SCHEMA, "command", command,
-                     "arguments", arguments(argc, argv), "assay", build(e), "machine", machine(e),
-                     "threads", threads, "seed", (json_int_t)seed, "started", utc_now(), "plugins", assay_plugins_json());
+    return json_pack("{si ss so so so si sI so so*}", "schema", ASSAY_RECORD_SCHEMA, "command",
+                     command, "arguments", arguments(argc, argv), "assay", build(e), "machine",
+                     machine(e), "threads", threads, "seed", (json_int_t)seed, "started",
+                     utc(program_started), "plugins", assay_plugins_json());
 }
 
 static bool write_failed(const char *path, const char *why) {
@@ -69,7 +73,7 @@ bool assay_record_write(json_t *record, const char *path) {
     FILE *f;
     bool ok;
 
-    if (json_object_set_new(record, "finished", utc_now()) != 0)
+    if (json_object_set_new(record, "finished", utc(time(NULL))) != 0)
         return write_failed(path, "out of memory");
     if (strcmp(path, "-") == 0) {
         ok = json_dumpf(record, stdout, DUMP_FLAGS) == 0 && putchar('\n') != EOF &&

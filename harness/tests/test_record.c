@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "harness/env.h"
@@ -34,6 +35,21 @@ Test(record, envelope_has_every_field) {
                            machine[i]);
     cr_assert_eq(json_integer_value(json_object_get(record, "schema")), ASSAY_RECORD_SCHEMA);
     cr_assert_eq(json_integer_value(json_object_get(record, "seed")), 9);
+    json_decref(record);
+}
+
+Test(record, starts_with_the_program_not_with_the_record) {
+    char now[32];
+    time_t t;
+    struct tm tm;
+    json_t *record;
+
+    sleep(2); /* the stamps have seconds */
+    t = time(NULL);
+    record = make();
+    gmtime_r(&t, &tm);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    cr_assert_lt(strcmp(json_string_value(json_object_get(record, "started")), now), 0);
     json_decref(record);
 }
 
