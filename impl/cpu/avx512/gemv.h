@@ -1,4 +1,4 @@
-/* The GEMV family of AVX-512: one or two rows of x against four rows of W at a time, straight from
+/* The GEMV family of AVX-512: up to four rows of x against four rows of W at a time, straight from
  * the blocks, integer sums inside a super-block, one fp32 FMA per row and super-block. */
 #ifndef ASSAY_IMPL_CPU_AVX512_GEMV_H
 #define ASSAY_IMPL_CPU_AVX512_GEMV_H
@@ -10,7 +10,7 @@
 
 #define ASSAY_INLINE static inline __attribute__((always_inline))
 
-enum { GEMV_ROWS = 4, GEMV_MAX_M = 2 };
+enum { GEMV_ROWS = 4, GEMV_MAX_M = 4 };
 
 /* Rows n0…n0+3 of W; past the end the last row is repeated and its results are not stored. */
 struct gemv_rows {

@@ -202,23 +202,23 @@ ASSAY_INLINE void gemv_q6_k(const struct assay_cpu_args *a, const int m) {
     }
 }
 
-void gemm_q4_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
-    if (a->act->m == 1)
-        gemv_k4(a, false, 1);
-    else
-        gemv_k4(a, false, 2);
+ASSAY_INLINE void gemv_k4_m(const struct assay_cpu_args *a, const bool q5) {
+    switch (a->act->m) {
+    case 1: gemv_k4(a, q5, 1); break;
+    case 2: gemv_k4(a, q5, 2); break;
+    default: gemv_k4(a, q5, 3);
+    }
 }
 
-void gemm_q5_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
-    if (a->act->m == 1)
-        gemv_k4(a, true, 1);
-    else
-        gemv_k4(a, true, 2);
-}
+void gemm_q4_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) { gemv_k4_m(a, false); }
+
+void gemm_q5_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) { gemv_k4_m(a, true); }
 
 void gemm_q6_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
-    if (a->act->m == 1)
-        gemv_q6_k(a, 1);
-    else
-        gemv_q6_k(a, 2);
+    switch (a->act->m) {
+    case 1: gemv_q6_k(a, 1); break;
+    case 2: gemv_q6_k(a, 2); break;
+    case 3: gemv_q6_k(a, 3); break;
+    default: gemv_q6_k(a, 4);
+    }
 }

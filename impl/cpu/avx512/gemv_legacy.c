@@ -97,10 +97,11 @@ ASSAY_INLINE void gemv_legacy(enum legacy_type t, const struct assay_cpu_args *a
 }
 
 ASSAY_INLINE void gemv_legacy_m(enum legacy_type t, const struct assay_cpu_args *a) {
-    if (a->act->m == 1)
-        gemv_legacy(t, a, 1);
-    else
-        gemv_legacy(t, a, 2);
+    switch (a->act->m) {
+    case 1: gemv_legacy(t, a, 1); break;
+    case 2: gemv_legacy(t, a, 2); break;
+    default: gemv_legacy(t, a, 3);
+    }
 }
 
 void gemm_q8_0_q8_32__avx512_gemv(const struct assay_cpu_args *a) { gemv_legacy_m(LEGACY_Q8_0, a); }

@@ -6,28 +6,30 @@
 /* exact_run (struct assay_arith): the GEMV of a super-block type makes one fp32 number a lane of
  * 256 columns; everything else one of each group of columns with its own scale. */
 /* clang-format off */
-#define GEMV(ENUM, contract, format, run_, exact)                                                      \
+/* most: from one row of x more on, unpacking a panel costs less than it saves. */
+#define GEMV_M(most, ENUM, contract, format, run_, exact)                                              \
     {.name = "gemm_" contract "__avx512_gemv", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,     \
-     .act = format, .m_min = 1, .m_max = 2, .n_step = 4, .exact_run = exact, .run = run_}
+     .act = format, .m_min = 1, .m_max = most, .n_step = 4, .exact_run = exact, .run = run_}
+#define GEMV(ENUM, contract, format, run_, exact) GEMV_M(2, ENUM, contract, format, run_, exact)
 #define PANEL(ENUM, contract, format, run_, exact)                                                     \
     {.name = "gemm_" contract "__avx512_panel", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,    \
      .act = format, .m_min = 1, .n_step = 32, .exact_run = exact,                                  \
      .scratch_bytes = panel_scratch_bytes, .run = run_}
 
 const struct assay_cpu_kernel assay_kernels_avx512[] = {
-    GEMV (Q4_K,   "q4_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q4_k_q8_256__avx512_gemv,    256),
+    GEMV_M(3, Q4_K, "q4_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q4_k_q8_256__avx512_gemv,    256),
     PANEL(Q4_K,   "q4_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q4_k_q8_256__avx512_panel,   32),
-    GEMV (Q5_K,   "q5_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q5_k_q8_256__avx512_gemv,    256),
+    GEMV_M(3, Q5_K, "q5_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q5_k_q8_256__avx512_gemv,    256),
     PANEL(Q5_K,   "q5_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q5_k_q8_256__avx512_panel,   32),
-    GEMV (Q6_K,   "q6_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q6_k_q8_256__avx512_gemv,    256),
+    GEMV_M(4, Q6_K, "q6_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q6_k_q8_256__avx512_gemv,    256),
     PANEL(Q6_K,   "q6_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q6_k_q8_256__avx512_panel,   16),
     PANEL(IQ4_XS, "iq4_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq4_xs_q8_256__avx512_panel, 32),
-    GEMV (Q8_0,   "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_gemv,     32),
+    GEMV_M(3, Q8_0, "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_gemv,     32),
     PANEL(Q8_0,   "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_panel,    32),
-    GEMV (Q4_0,   "q4_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q4_0_q8_32__avx512_gemv,     32),
+    GEMV_M(3, Q4_0, "q4_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q4_0_q8_32__avx512_gemv,     32),
     PANEL(Q4_0,   "q4_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q4_0_q8_32__avx512_panel,    32),
     PANEL(Q5_0,   "q5_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q5_0_q8_32__avx512_panel,    32),
-    GEMV (IQ4_NL, "iq4_nl_q8_32",  ASSAY_ACTF_Q8_32,  gemm_iq4_nl_q8_32__avx512_gemv,   32),
+    GEMV_M(3, IQ4_NL, "iq4_nl_q8_32",  ASSAY_ACTF_Q8_32,  gemm_iq4_nl_q8_32__avx512_gemv,   32),
     PANEL(IQ4_NL, "iq4_nl_q8_32",  ASSAY_ACTF_Q8_32,  gemm_iq4_nl_q8_32__avx512_panel,  32),
     PANEL(Q2_K, "q2_k_q8_256", ASSAY_ACTF_Q8_256, gemm_q2_k_q8_256__avx512_panel, 16),
     PANEL(Q3_K, "q3_k_q8_256", ASSAY_ACTF_Q8_256, gemm_q3_k_q8_256__avx512_panel, 16),
