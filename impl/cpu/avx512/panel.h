@@ -247,19 +247,26 @@ ASSAY_INLINE void panel_multiply(struct panel_form f, const struct panel *p, con
 ASSAY_INLINE void panel_rows(struct panel_form f, const struct panel *p, const int nv,
                              const struct assay_cpu_args *a, const void *side, size_t k0,
                              size_t columns, float *y, const __mmask16 lanes[2]) {
-    size_t m = a->act->m, i = 0;
-    for (; i + 6 <= m; i += 6)
-        panel_multiply(f, p, nv, a, side, i, 6, k0, columns, y, lanes);
-    if (m - i >= 4) {
-        panel_multiply(f, p, nv, a, side, i, 4, k0, columns, y, lanes);
-        i += 4;
+    /* Passes of about equal size: one with a row left over would wait for its own sums. A panel
+     * alone is the end of n, where smaller passes do. */
+    const size_t m = a->act->m, most = nv == 2 ? PANEL_MR : PANEL_MR / 2;
+    const size_t passes = (m + most - 1) / most;
+    for (size_t pass = 0, i = 0; pass < passes; pass++) {
+        size_t mr = (m - i + passes - pass - 1) / (passes - pass);
+        if (mr == 1)
+            panel_multiply(f, p, nv, a, side, i, 1, k0, columns, y, lanes);
+        else if (mr == 2)
+            panel_multiply(f, p, nv, a, side, i, 2, k0, columns, y, lanes);
+        else if (mr == 3)
+            panel_multiply(f, p, nv, a, side, i, 3, k0, columns, y, lanes);
+        else if (nv == 2 && mr == 4)
+            panel_multiply(f, p, nv, a, side, i, 4, k0, columns, y, lanes);
+        else if (nv == 2 && mr == 5)
+            panel_multiply(f, p, nv, a, side, i, 5, k0, columns, y, lanes);
+        else if (nv == 2)
+            panel_multiply(f, p, nv, a, side, i, 6, k0, columns, y, lanes);
+        i += mr;
     }
-    if (m - i >= 2) {
-        panel_multiply(f, p, nv, a, side, i, 2, k0, columns, y, lanes);
-        i += 2;
-    }
-    if (m - i >= 1)
-        panel_multiply(f, p, nv, a, side, i, 1, k0, columns, y, lanes);
 }
 
 /* The kernel of one type: unpack up to two panels, run them against all rows of x, go on. */
