@@ -52,6 +52,8 @@ FLAGS_impl       := -ffp-contract=off
 FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
                     -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) -ffp-contract=off
+FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) -ffp-contract=off
+FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) -ffp-contract=off
 
 OPENMP        := -fopenmp
 PKG_CONFIG    := pkg-config
@@ -81,6 +83,9 @@ IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
+ifneq ($(filter aarch64 arm64,$(ARCH)),)
+IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
+endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%), \
                  $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
@@ -101,6 +106,8 @@ $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/impl/cpu/neon/%.o:   ISA_FLAGS = $(FLAGS_neon)
+$(BUILD)/impl/cpu/i8mm/%.o:   ISA_FLAGS = $(FLAGS_i8mm)
 $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
 
