@@ -3,8 +3,8 @@
 #include <string.h>
 
 /* Upper bounds over all forms. Eight rows take 2752 bytes per 256 weights in Q6_K; a row of
- * activations 320 per 256 in Q4_1, and a tile counts as four rows. */
-enum { UNIT_BYTES_PER_256 = 2752, ACT_BYTES_PER_256 = 320 };
+ * activations 384 per 256 in Q4_1, and a tile counts as four rows. */
+enum { UNIT_BYTES_PER_256 = 2752, ACT_BYTES_PER_256 = 384 };
 
 static size_t strip_bytes(void) { return (size_t)STRIP * (PANEL_K / 256) * UNIT_BYTES_PER_256; }
 static size_t padded_rows(size_t m) { return (m + PANEL_MR - 1) / PANEL_MR * PANEL_MR; }
@@ -18,6 +18,11 @@ size_t assay_neon_panel_scratch(size_t k, size_t m) {
 static void interleave(const void *row, size_t size, size_t step, size_t r, uint8_t *out) {
     for (size_t at = 0; at < size; at += step)
         memcpy(out + at * PANEL_MR + r * step, (const char *)row + at, step);
+}
+
+static void store_twice(float v, size_t r, uint8_t *out) {
+    const float two[2] = {v, v};
+    memcpy(out + r * sizeof two, two, sizeof two);
 }
 
 /* Row i of the activations as row r of a tile's unit u. */
@@ -42,9 +47,9 @@ static void pack_act_row(const struct panel_ops *ops, const struct assay_act *ac
         }
         interleave(half, 2 * (size_t)f->mins, ops->act_step, r, out + act_halves_at(f));
     }
-    ((float *)(void *)(out + act_d_at(f)))[r] = act->d[i * act->d_stride + u];
+    store_twice(act->d[i * act->d_stride + u], r, out + act_d_at(f));
     if (f->float_mins)
-        ((float *)(void *)(out + act_sums_at(f)))[r] = (float)(sums[0] + sums[1]);
+        store_twice((float)(sums[0] + sums[1]), r, out + act_sums_at(f));
 }
 
 static void pack_act(const struct panel_ops *ops, const struct assay_act *act, size_t units,

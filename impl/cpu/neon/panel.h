@@ -49,6 +49,8 @@ static inline size_t unit_bytes(const struct panel_form *f) {
 }
 
 /* ---- A unit of four rows of activations: q, halves of sums, d[4], Σq[4] as fp32 ----------------
+ * The fp32 numbers stand there twice each, as SMMLA's sums of two by two rows want them.
+ *
  * The sums of 16 or 32 activations that the mins multiply have 12 and 13 bits. As 128·h + l with
  * signed bytes h and l they multiply with the same instructions as activations: first all the h,
  * then all the l. */
@@ -58,10 +60,10 @@ static inline size_t act_d_at(const struct panel_form *f) {
     return act_halves_at(f) + 2 * (size_t)f->mins * PANEL_MR;
 }
 static inline size_t act_sums_at(const struct panel_form *f) {
-    return act_d_at(f) + PANEL_MR * sizeof(float);
+    return act_d_at(f) + 2 * PANEL_MR * sizeof(float);
 }
 static inline size_t act_bytes(const struct panel_form *f) {
-    return act_sums_at(f) + (f->float_mins ? PANEL_MR * sizeof(float) : 0);
+    return act_sums_at(f) + (f->float_mins ? 2 * PANEL_MR * sizeof(float) : 0);
 }
 
 /* One tile product: acc[4][8] += units of a panel × the same units of mr rows of activations. */

@@ -196,7 +196,7 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t, const int ste
                                   const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {
     uint8x16_t plane[PANEL_ROWS][SUPERBLOCK_MAX_PLANES], scale[PANEL_ROWS];
     superblock_pack_scales(t, step, block, scale, unit);
-    ASSAY_UNROLL
+    ASSAY_NO_UNROLL
     for (int p = 0; p < t->planes; p++) {
         uint8x16_t row[PANEL_ROWS], out[PANEL_ROWS];
         ASSAY_UNROLL
@@ -207,16 +207,17 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t, const int ste
         for (int i = 0; i < PANEL_ROWS; i++)
             plane[i][p] = out[i];
     }
-    ASSAY_UNROLL
-    for (int i = 0; i < PANEL_ROWS; i++)
+    ASSAY_NO_UNROLL
+    for (int i = 0; i < PANEL_ROWS; i++) {
         ASSAY_UNROLL
-    for (int v = 0; v < 16; v++) {
-        int8x16_t code = t->codes(plane[i], v / 2, v % 2);
-        if (t->offset_log2 >= 0)
-            code = vsubq_s8(code, vdupq_n_s8((int8_t)(1 << t->offset_log2)));
-        if (t->fold)
-            code = vmulq_s8(code, vnegq_s8(spread_scales(step, scale, v, i)));
-        vst1q_s8((int8_t *)unit + PANEL_ROWS * 16 * v + 16 * i, code);
+        for (int v = 0; v < 16; v++) {
+            int8x16_t code = t->codes(plane[i], v / 2, v % 2);
+            if (t->offset_log2 >= 0)
+                code = vsubq_s8(code, vdupq_n_s8((int8_t)(1 << t->offset_log2)));
+            if (t->fold)
+                code = vmulq_s8(code, vnegq_s8(spread_scales(step, scale, v, i)));
+            vst1q_s8((int8_t *)unit + PANEL_ROWS * 16 * v + 16 * i, code);
+        }
     }
     pack_halves(block, t->d_at, t->fold, unit + unit_d_at(t->form));
     if (t->has_mins)

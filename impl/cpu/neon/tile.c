@@ -38,7 +38,7 @@ ASSAY_INLINE void tile_step(struct tile_sums *s, const uint8_t *w, int tw, const
 
 ASSAY_INLINE int32x4_t tile_w_s32(const int32_t *at, int p) { return vld1q_s32(at + 4 * p); }
 ASSAY_INLINE float32x4_t tile_w_f32(const float *at, int p) { return vld1q_f32(at + 4 * p); }
-ASSAY_INLINE float32x4_t tile_x_f32(const float *at, int i) { return vld1q_dup_f32(at + i); }
+ASSAY_INLINE float32x4_t tile_x_f32(const float *at, int i) { return vld1q_dup_f32(at + 2 * i); }
 
 ASSAY_INLINE void tile_load(const float *acc, float32x4_t v[TILE_X][TILE_W], int nx) {
     TILE_EACH(i, p, nx)

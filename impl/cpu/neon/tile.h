@@ -5,7 +5,7 @@
  *   tile_vectors(mr)             how many of TILE_X vectors mr rows need
  *   tile_step(s, w, tw, x, tx, nx)   s += step tw of the bytes at w × step tx of those at x
  *   tile_w_s32, tile_w_f32(at, p)    one number per row of W as the lanes of s->v[·][p] want them
- *   tile_x_f32(at, i)                one number per row of activations, for the lanes of s->v[i][·]
+ *   tile_x_f32(at, i)                one number per row of activations, each twice in memory
  *   tile_load, tile_store(acc, v, nx)    acc[4][8] from and to memory */
 #ifndef ASSAY_IMPL_CPU_NEON_TILE_H
 #define ASSAY_IMPL_CPU_NEON_TILE_H
@@ -34,6 +34,17 @@ ASSAY_INLINE void tile_store(float *acc, float32x4_t v[TILE_X][TILE_W], int nx);
         ASSAY_UNROLL                                                                               \
     for (int p = 0; p < TILE_W; p++)
 
+/* Holds a full tile's sums at this point of the program, so that the compiler keeps eight chains
+ * side by side: gcc would put them one after the other, which leaves the overlap to the reorder
+ * buffer. */
+ASSAY_INLINE void tile_pin(struct tile_sums *s, const int nx) {
+    int32x4_t *v = &s->v[0][0];
+    if (nx == TILE_X)
+        __asm__(""
+                : "+w"(v[0]), "+w"(v[1]), "+w"(v[2]), "+w"(v[3]), "+w"(v[4]), "+w"(v[5]),
+                  "+w"(v[6]), "+w"(v[7]));
+}
+
 /* Σ over the groups of a unit of scale·(Σ of the group). */
 ASSAY_INLINE struct tile_sums tile_products(const struct panel_form *f, const uint8_t *w,
                                             const uint8_t *x, const int nx) {
@@ -44,8 +55,11 @@ ASSAY_INLINE struct tile_sums tile_products(const struct panel_form *f, const ui
     for (int g = 0; g < groups; g++) {
         struct tile_sums dot = {0};
         ASSAY_UNROLL
-        for (int t = 0; t < steps; t++)
+        for (int t = 0; t < steps; t++) {
             tile_step(&dot, w, t, x, t, nx);
+            if (t % 2)
+                tile_pin(&dot, nx);
+        }
         if (groups == 1)
             return dot;
         TILE_EACH(i, p, nx)
