@@ -175,7 +175,11 @@ check: ## Install what is missing, build, run every test (TEST=suite/name runs a
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
-EMULATED := "verify --backend cpu --type q4_0,q4_k,q6_k,iq3_s" "faults --correct --only f16/tile" \
+NEON_TYPES := q4_0,q4_1,q5_0,q5_1,q8_0,iq4_nl,q2_k,q3_k,q4_k,q5_k,q6_k,iq4_xs
+EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
+            "verify --backend cpu --variant default --isa neon,i8mm --type $(NEON_TYPES) \
+                 --check decode,exact,special,nonfinite,batch,slice,memory,hygiene" \
+            "faults --correct --only f16/tile" \
             "faults --only nibble-swap"
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
