@@ -29,6 +29,7 @@ BUILD   ?= build/$(CC_ID)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 Q       := $(if $(V),,@)
 
 ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
+AARCH64 := $(filter aarch64 arm64,$(ARCH))
 OS      := $(shell uname -s)
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -83,11 +84,12 @@ IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
-ifneq ($(filter aarch64 arm64,$(ARCH)),)
+ifneq ($(AARCH64),)
 IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
-HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%), \
+HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
+                            $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
@@ -110,6 +112,8 @@ $(BUILD)/impl/cpu/neon/%.o:   ISA_FLAGS = $(FLAGS_neon)
 $(BUILD)/impl/cpu/i8mm/%.o:   ISA_FLAGS = $(FLAGS_i8mm)
 $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/harness/%_neon.o:    ISA_FLAGS = $(FLAGS_neon)
+$(BUILD)/harness/%_i8mm.o:    ISA_FLAGS = $(FLAGS_i8mm)
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
