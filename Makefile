@@ -29,6 +29,7 @@ BUILD   ?= build/$(CC_ID)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 Q       := $(if $(V),,@)
 
 ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
+AARCH64 := $(filter aarch64 arm64,$(ARCH))
 OS      := $(shell uname -s)
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -52,6 +53,8 @@ FLAGS_impl       := -ffp-contract=off
 FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
                     -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) -ffp-contract=off
+FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) -ffp-contract=off
+FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) -ffp-contract=off
 
 OPENMP        := -fopenmp
 PKG_CONFIG    := pkg-config
@@ -81,8 +84,12 @@ IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
+ifneq ($(AARCH64),)
+IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
+endif
 DATA_SRC    := $(wildcard datasets/*.c)
-HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%), \
+HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
+                            $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
@@ -101,8 +108,12 @@ $(BUILD)/ref/%.o:             ISA_FLAGS = $(FLAGS_ref)
 $(BUILD)/impl/%.o:            ISA_FLAGS = $(FLAGS_impl)
 $(BUILD)/impl/cpu/avx2/%.o:   ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/impl/cpu/avx512/%.o: ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/impl/cpu/neon/%.o:   ISA_FLAGS = $(FLAGS_neon)
+$(BUILD)/impl/cpu/i8mm/%.o:   ISA_FLAGS = $(FLAGS_i8mm)
 $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
+$(BUILD)/harness/%_neon.o:    ISA_FLAGS = $(FLAGS_neon)
+$(BUILD)/harness/%_i8mm.o:    ISA_FLAGS = $(FLAGS_i8mm)
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
@@ -168,7 +179,11 @@ check: ## Install what is missing, build, run every test (TEST=suite/name runs a
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
-EMULATED := "verify --backend cpu --type q4_0,q4_k,q6_k,iq3_s" "faults --correct --only f16/tile" \
+NEON_TYPES := q4_0,q4_1,q5_0,q5_1,q8_0,iq4_nl,q2_k,q3_k,q4_k,q5_k,q6_k,iq4_xs
+EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
+            "verify --backend cpu --variant default --isa neon,i8mm --type $(NEON_TYPES) \
+                 --check decode,exact,special,nonfinite,batch,slice,memory,hygiene" \
+            "faults --correct --only f16/tile" \
             "faults --only nibble-swap"
 
 # Shell tests of the command line first: Criterion's summary is the closing line.

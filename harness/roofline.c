@@ -21,6 +21,15 @@ static const struct assay_roofline_loops *loops_of(enum assay_isa isa) {
         return &assay_roofline_avx512;
     if (isa == ASSAY_ISA_AVX2)
         return &assay_roofline_avx2;
+#elif defined(__aarch64__)
+    if (isa == ASSAY_ISA_AUTO)
+        isa = assay_isa_runs_here(ASSAY_ISA_I8MM)   ? ASSAY_ISA_I8MM
+              : assay_isa_runs_here(ASSAY_ISA_NEON) ? ASSAY_ISA_NEON
+                                                    : ASSAY_ISA_SCALAR;
+    if (isa == ASSAY_ISA_I8MM)
+        return &assay_roofline_i8mm;
+    if (isa == ASSAY_ISA_NEON)
+        return &assay_roofline_neon;
 #else
     (void)isa;
 #endif

@@ -21,7 +21,7 @@ double assay_roofline_bandwidth(size_t bytes, int threads, enum assay_isa isa);
 /* Operations a second, a multiply-add counted as two. */
 double assay_roofline_peak(enum assay_peak kind, int threads, enum assay_isa isa);
 
-/* The loops of one ISA (roofline_scalar.c, roofline_avx2.c, roofline_avx512.c). Each returns a
+/* The loops of one ISA (roofline_scalar.c and so on). Each returns a
  * value that depends on its whole work. */
 struct assay_roofline_loops {
     uint32_t (*read)(const void *p, size_t bytes); /* 64-byte aligned, a multiple of 512 bytes */
@@ -30,6 +30,6 @@ struct assay_roofline_loops {
     double ops_per_round[ASSAY_PEAK_COUNT];
 };
 extern const struct assay_roofline_loops assay_roofline_scalar, assay_roofline_avx2,
-    assay_roofline_avx512;
+    assay_roofline_avx512, assay_roofline_neon, assay_roofline_i8mm;
 
 #endif

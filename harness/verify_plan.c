@@ -120,7 +120,7 @@ static void add_isas(struct assay_plan *plan, const struct assay_verify_params *
     for (int isa = ASSAY_ISA_SCALAR; isa < ASSAY_ISA_COUNT; isa++) {
         char what[64];
         r->isa = (enum assay_isa)isa;
-        if (p->isas != 0 && (p->isas >> isa & 1) == 0)
+        if (p->isas != 0 ? (p->isas >> isa & 1) == 0 : !assay_isa_of_this_build(r->isa))
             continue;
         if (assay_isa_runs_here(r->isa)) {
             add_threads(plan, p, r, problem);

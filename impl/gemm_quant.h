@@ -31,18 +31,25 @@ struct assay_error {
     char message[240]; /* one line, no newline */
 };
 
-/* Instruction sets in order of preference. AUTO takes the best that this machine runs. */
+/* Instruction sets, those of one architecture in order of preference. AUTO takes the best that this
+ * machine runs. */
 enum assay_isa {
     ASSAY_ISA_AUTO = 0,
     ASSAY_ISA_SCALAR,
     ASSAY_ISA_AVX2,   /* AVX2 + FMA + F16C */
     ASSAY_ISA_AVX512, /* AVX-512 F/BW/VL/DQ + VBMI + VNNI */
+    ASSAY_ISA_NEON,   /* AArch64 with the dot product instructions (FEAT_DotProd) */
+    ASSAY_ISA_I8MM,   /* and with int8 matrix multiplication (FEAT_I8MM) */
     ASSAY_ISA_COUNT,
 };
 
-const char *assay_isa_name(enum assay_isa isa); /* "auto", "scalar", "avx2", "avx512" */
+/* "auto", "scalar", "avx2", "avx512", "neon", "i8mm" */
+const char *assay_isa_name(enum assay_isa isa);
 bool assay_isa_parse(const char *name, enum assay_isa *isa);
 bool assay_isa_runs_here(enum assay_isa isa); /* AUTO and SCALAR always do */
+
+/* True if the instruction set is one of the architecture that this build is for. */
+bool assay_isa_of_this_build(enum assay_isa isa);
 
 /* ---- Backends ------------------------------------------------------------------------------- */
 

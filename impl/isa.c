@@ -5,6 +5,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 static const char *const names[ASSAY_ISA_COUNT] = {
@@ -12,6 +16,8 @@ static const char *const names[ASSAY_ISA_COUNT] = {
     [ASSAY_ISA_SCALAR] = "scalar",
     [ASSAY_ISA_AVX2] = "avx2",
     [ASSAY_ISA_AVX512] = "avx512",
+    [ASSAY_ISA_NEON] = "neon",
+    [ASSAY_ISA_I8MM] = "i8mm",
 };
 
 const char *assay_isa_name(enum assay_isa isa) {
@@ -61,17 +67,65 @@ static enum assay_isa detect(void) {
     return ASSAY_ISA_AVX512;
 }
 
+#elif defined(__aarch64__)
+
+#if defined(__linux__)
+
+/* Bits of the kernel's ABI, which older C libraries do not name. */
+enum { CAP_ASIMDDP = 1 << 20, CAP2_I8MM = 1 << 13 };
+
+static bool has_dotprod(void) { return getauxval(AT_HWCAP) & CAP_ASIMDDP; }
+static bool has_i8mm(void) { return getauxval(AT_HWCAP2) & CAP2_I8MM; }
+
+#elif defined(__APPLE__)
+
+static bool has_feature(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value != 0;
+}
+
+static bool has_dotprod(void) { return has_feature("hw.optional.arm.FEAT_DotProd"); }
+static bool has_i8mm(void) { return has_feature("hw.optional.arm.FEAT_I8MM"); }
+
+#else
+
+static bool has_dotprod(void) { return false; }
+static bool has_i8mm(void) { return false; }
+
+#endif
+
+static enum assay_isa detect(void) {
+    if (!has_dotprod())
+        return ASSAY_ISA_SCALAR;
+    return has_i8mm() ? ASSAY_ISA_I8MM : ASSAY_ISA_NEON;
+}
+
 #else
 
 static enum assay_isa detect(void) { return ASSAY_ISA_SCALAR; }
 
 #endif
 
+#if defined(__x86_64__)
+enum { FIRST_VECTOR_ISA = ASSAY_ISA_AVX2, LAST_VECTOR_ISA = ASSAY_ISA_AVX512 };
+#elif defined(__aarch64__)
+enum { FIRST_VECTOR_ISA = ASSAY_ISA_NEON, LAST_VECTOR_ISA = ASSAY_ISA_I8MM };
+#else
+enum { FIRST_VECTOR_ISA = ASSAY_ISA_COUNT, LAST_VECTOR_ISA = ASSAY_ISA_SCALAR };
+#endif
+
+bool assay_isa_of_this_build(enum assay_isa isa) {
+    int i = (int)isa;
+    return (i >= ASSAY_ISA_AUTO && i <= ASSAY_ISA_SCALAR) ||
+           (i >= FIRST_VECTOR_ISA && i <= LAST_VECTOR_ISA);
+}
+
 bool assay_isa_runs_here(enum assay_isa isa) {
     /* Kept, because CPUID traps in virtual machines; threads that race store the same value. */
     static _Atomic int best = ASSAY_ISA_AUTO;
     if (best == ASSAY_ISA_AUTO)
         best = detect();
-    /* Each instruction set includes those before it. */
-    return isa >= ASSAY_ISA_AUTO && (int)isa <= best;
+    /* Each instruction set includes those of its architecture before it. */
+    return assay_isa_of_this_build(isa) && (int)isa <= best;
 }

@@ -454,6 +454,15 @@ Test(roofline, loops_of_every_instruction_set_do_the_work_they_are_credited_with
         cr_expect_eq(assay_roofline_avx512.work[ASSAY_PEAK_FP32](100), 16);
         cr_expect_eq(assay_roofline_avx512.work[ASSAY_PEAK_INT8](10), 3 * 3 * 4 * 16 * 10);
     }
+#elif defined(__aarch64__)
+    if (assay_isa_runs_here(ASSAY_ISA_NEON)) {
+        cr_expect_eq(assay_roofline_neon.read(data, sizeof data), 1 ^ 4); /* of 16-byte vectors */
+        /* 16 chains from 1/2, a quarter more every round */
+        cr_expect_eq(assay_roofline_neon.work[ASSAY_PEAK_FP32](2), 16);
+        cr_expect_eq(assay_roofline_neon.work[ASSAY_PEAK_INT8](10), 3 * 3 * 4 * 16 * 10);
+    }
+    if (assay_isa_runs_here(ASSAY_ISA_I8MM))
+        cr_expect_eq(assay_roofline_i8mm.work[ASSAY_PEAK_INT8](10), 3 * 3 * 8 * 16 * 10);
 #endif
 }
 

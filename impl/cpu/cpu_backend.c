@@ -29,6 +29,9 @@ static const struct isa_level levels[] = {
 #ifdef __x86_64__
     {ASSAY_ISA_AVX2, assay_kernels_avx2, assay_act_quantise__avx2, TILE_KERNEL(avx2)},
     {ASSAY_ISA_AVX512, assay_kernels_avx512, assay_act_quantise__avx512, TILE_KERNEL(avx512)},
+#elif defined(__aarch64__)
+    {ASSAY_ISA_NEON, assay_kernels_neon, assay_act_quantise__neon, TILE_KERNEL(neon)},
+    {ASSAY_ISA_I8MM, assay_kernels_i8mm, assay_act_quantise__neon, TILE_KERNEL(neon)},
 #endif
 };
 
@@ -209,14 +212,20 @@ static enum assay_status cpu_rows(struct assay_ctx *ctx, const struct assay_stor
     return ASSAY_OK;
 }
 
+/* One or two rows of x take another kernel than many. On AArch64 both round alike. */
+#ifdef __aarch64__
+enum { BATCH_INVARIANT = ASSAY_CLAIM_BATCH_INVARIANT };
+#else
+enum { BATCH_INVARIANT = 0 };
+#endif
+
 const struct assay_backend assay_backend_cpu = {
     .name = "cpu",
-    .summary =
-        "SIMD kernels straight from quantised blocks (AVX2, AVX-512/VNNI), run-time dispatch",
+    .summary = "SIMD kernels straight from quantised blocks (AVX2, AVX-512/VNNI, NEON/I8MM), "
+               "run-time dispatch",
     .uses_isa = true,
-    /* Not batch-invariant: one or two rows of x take another kernel than many. */
     .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT | ASSAY_CLAIM_SLICE_INVARIANT |
-              ASSAY_CLAIM_IEEE_SPECIALS,
+              ASSAY_CLAIM_IEEE_SPECIALS | BATCH_INVARIANT,
     .supports = cpu_supports,
     .ctx_create = cpu_ctx_create,
     .ctx_free = cpu_ctx_free,

@@ -59,12 +59,15 @@ struct assay_cpu_kernel {
 /* Every kernel of one ISA folder; the arrays end with a row whose name is NULL. */
 extern const struct assay_cpu_kernel assay_kernels_avx2[];
 extern const struct assay_cpu_kernel assay_kernels_avx512[];
+extern const struct assay_cpu_kernel assay_kernels_neon[];
+extern const struct assay_cpu_kernel assay_kernels_i8mm[];
 
 /* For any type, fp32 activations: decodes a tile of a few rows at a time (never more) and
  * multiplies in fp32. The exact variant, and the path of types without an integer kernel. */
 void assay_tile_f32_run__scalar(const struct assay_cpu_args *a);
 void assay_tile_f32_run__avx2(const struct assay_cpu_args *a);
 void assay_tile_f32_run__avx512(const struct assay_cpu_args *a);
+void assay_tile_f32_run__neon(const struct assay_cpu_args *a);
 size_t assay_tile_f32_scratch(size_t k, size_t m);
 
 /* Quantisers per ISA: x (m rows of k) into the arrays of *a, by the rule of ref/act_quant.h. Rows
@@ -73,5 +76,6 @@ typedef void (*assay_act_quantise_fn)(struct assay_act *a, size_t m0, size_t m1)
 void assay_act_quantise__scalar(struct assay_act *a, size_t m0, size_t m1);
 void assay_act_quantise__avx2(struct assay_act *a, size_t m0, size_t m1);
 void assay_act_quantise__avx512(struct assay_act *a, size_t m0, size_t m1);
+void assay_act_quantise__neon(struct assay_act *a, size_t m0, size_t m1);
 
 #endif

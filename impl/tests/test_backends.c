@@ -169,6 +169,14 @@ Test(isa, scalar_code_runs_everywhere) {
     cr_expect_not(assay_isa_runs_here(ASSAY_ISA_COUNT));
 }
 
+Test(isa, what_runs_belongs_to_this_build) {
+    for (enum assay_isa isa = ASSAY_ISA_AUTO; isa < ASSAY_ISA_COUNT; isa++)
+        cr_expect(assay_isa_of_this_build(isa) || !assay_isa_runs_here(isa), "%s",
+                  assay_isa_name(isa));
+    cr_expect_not(assay_isa_of_this_build(ASSAY_ISA_AVX2) &&
+                  assay_isa_of_this_build(ASSAY_ISA_NEON));
+}
+
 #if defined(__x86_64__)
 /* The compiler's own detection is a second opinion. */
 Test(isa, detection_agrees_with_the_compiler) {
