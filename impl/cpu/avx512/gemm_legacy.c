@@ -193,3 +193,7 @@ void gemm_iq4_nl_q8_32__avx512_panel(const struct assay_cpu_args *a) {
 void gemm_iq4_xs_q8_256__avx512_panel(const struct assay_cpu_args *a) {
     panel_gemm(form_iq4_xs, unpack_iq4_xs, sizeof(struct assay_block_iq4_xs), a);
 }
+
+void gemm_iq4_xs_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
+    panel_gemv(form_iq4_xs, unpack_iq4_xs, sizeof(struct assay_block_iq4_xs), a);
+}

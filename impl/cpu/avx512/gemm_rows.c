@@ -5,147 +5,11 @@
 #include "gemv.h"
 #include "impl/blocks.h"
 #include "impl/half.h"
-#include "impl/iq_tables.h"
 #include "kernels.h"
 #include "panel.h"
 #include "rows.h"
 
 /* ---- Row unpackers ---- */
-
-/* Eight codes, negated where a bit of `signs` is set. */
-ASSAY_INLINE void put8(int8_t *out, uint64_t codes, uint8_t signs) {
-    __m128i v = _mm_cvtsi64_si128((long long)codes);
-    v = _mm_mask_sub_epi8(v, signs, _mm_setzero_si128(), v);
-    _mm_storel_epi64((__m128i *)(void *)out, v);
-}
-
-ASSAY_INLINE uint64_t eight(const int8_t *g) {
-    uint64_t v;
-    memcpy(&v, g, sizeof v);
-    return v;
-}
-
-ASSAY_INLINE uint64_t four_four(const int8_t *lo, const int8_t *hi) {
-    uint32_t a, b;
-    memcpy(&a, lo, sizeof a);
-    memcpy(&b, hi, sizeof b);
-    return a | (uint64_t)b << 32;
-}
-
-/* 8·(g ± 1/8) as integers: the shift of IQ1 goes into the code, 1/8 into the scale. */
-ASSAY_INLINE void put_shifted(int8_t *out, const int8_t *g, bool minus) {
-    __m128i v = _mm_cvtsi64_si128((long long)eight(g));
-    v = _mm_add_epi8(v, v);
-    v = _mm_add_epi8(v, v);
-    v = _mm_add_epi8(_mm_add_epi8(v, v), _mm_set1_epi8(minus ? -1 : 1));
-    _mm_storel_epi64((__m128i *)(void *)out, v);
-}
-
-static void row_iq1_s(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq1_s *b = (const void *)block;
-    float d = assay_f16_to_f32(b->d) * 0.125f;
-    for (int i = 0; i < 8; i++) {
-        unsigned qh = b->qh[i];
-        out->scale[2 * i] = out->scale[2 * i + 1] = d * (float)(2 * (qh >> 12 & 7) + 1);
-        for (int l = 0; l < 4; l++)
-            put_shifted(out->code + 32 * i + 8 * l,
-                        tab->iq1[b->qs[4 * i + l] | (qh >> 3 * l & 7) << 8], qh >> 15);
-    }
-}
-
-static void row_iq1_m(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq1_m *b = (const void *)block;
-    unsigned bits = b->scales[0] >> 12 | (b->scales[1] >> 12) << 4 | (b->scales[2] >> 12) << 8 |
-                    (unsigned)(b->scales[3] >> 12) << 12;
-    float d = assay_f16_to_f32((uint16_t)bits) * 0.125f;
-    for (int i = 0; i < 16; i++) {
-        unsigned qh = b->qh[i];
-        out->scale[i] = d * (float)(2 * (b->scales[i / 4] >> 3 * (i % 4) & 7) + 1);
-        for (int l = 0; l < 2; l++, qh >>= 4)
-            put_shifted(out->code + 16 * i + 8 * l, tab->iq1[b->qs[2 * i + l] | (qh & 7) << 8],
-                        qh & 8);
-    }
-}
-
-static void row_iq2_xxs(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq2_xxs *b = (const void *)block;
-    float d = assay_f16_to_f32(b->d) * 0.25f;
-    for (int i = 0; i < 8; i++) {
-        uint32_t word = b->group[i].signs_scale;
-        out->scale[2 * i] = out->scale[2 * i + 1] = d * (0.5f + (float)(word >> 28));
-        for (int l = 0; l < 4; l++)
-            put8(out->code + 32 * i + 8 * l, eight(tab->iq2_xxs[b->group[i].grid[l]]),
-                 tab->signs[word >> 7 * l & 127]);
-    }
-}
-
-/* The scales of IQ2_XS and IQ2_S: a nibble for each 16 weights. */
-ASSAY_INLINE void iq2_scales(const uint8_t scales[8], float d, float out[16]) {
-    for (int i = 0; i < 8; i++) {
-        out[2 * i] = d * (0.5f + (float)(scales[i] & 15)) * 0.25f;
-        out[2 * i + 1] = d * (0.5f + (float)(scales[i] >> 4)) * 0.25f;
-    }
-}
-
-static void row_iq2_xs(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq2_xs *b = (const void *)block;
-    iq2_scales(b->scales, assay_f16_to_f32(b->d), out->scale);
-    for (int i = 0; i < 32; i++) {
-        unsigned q = b->qs[i];
-        put8(out->code + 8 * i, eight(tab->iq2_xs[q & 511]), tab->signs[q >> 9]);
-    }
-}
-
-static void row_iq2_s(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq2_s *b = (const void *)block;
-    iq2_scales(b->scales, assay_f16_to_f32(b->d), out->scale);
-    for (int i = 0; i < 32; i++) {
-        unsigned high = b->qh[i / 4] >> 2 * (i % 4) & 3;
-        put8(out->code + 8 * i, eight(tab->iq2_s[b->qs[i] | high << 8]), b->signs[i]);
-    }
-}
-
-static void row_iq3_xxs(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq3_xxs *b = (const void *)block;
-    float d = assay_f16_to_f32(b->d) * 0.5f;
-    for (int i = 0; i < 8; i++) {
-        uint32_t word = b->signs_scale[i];
-        const uint8_t *qs = b->qs + 8 * i;
-        out->scale[2 * i] = out->scale[2 * i + 1] = d * (0.5f + (float)(word >> 28));
-        for (int l = 0; l < 4; l++)
-            put8(out->code + 32 * i + 8 * l,
-                 four_four(tab->iq3_xxs[qs[2 * l]], tab->iq3_xxs[qs[2 * l + 1]]),
-                 tab->signs[word >> 7 * l & 127]);
-    }
-}
-
-static void row_iq3_s(const uint8_t *block, size_t columns, struct row_codes *out) {
-    (void)columns;
-    const struct assay_iq_tables *tab = assay_iq_tables();
-    const struct assay_block_iq3_s *b = (const void *)block;
-    float d = assay_f16_to_f32(b->d);
-    for (int i = 0; i < 32; i++) {
-        unsigned high = b->qh[i / 4] >> 2 * (i % 4) & 3;
-        put8(out->code + 8 * i,
-             four_four(tab->iq3_s[b->qs[2 * i] | (high & 1) << 8],
-                       tab->iq3_s[b->qs[2 * i + 1] | (high >> 1) << 8]),
-             b->signs[i]);
-        if (i % 2 == 0)
-            out->scale[i / 2] = d * (float)(1 + 2 * (b->scales[i / 8] >> 4 * (i / 4 % 2) & 15));
-    }
-}
 
 /* One scale for every column from `first` on. */
 ASSAY_INLINE void fill_scale(struct row_codes *out, size_t first, size_t columns, float d) {
@@ -357,13 +221,6 @@ ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
             rows_gemv(t, a, 2);                                                                    \
     }
 
-ROW_KERNELS(iq1_s, 256, 256)
-ROW_KERNELS(iq1_m, 256, 256)
-ROW_KERNELS(iq2_xxs, 256, 256)
-ROW_KERNELS(iq2_xs, 256, 256)
-ROW_KERNELS(iq2_s, 256, 256)
-ROW_KERNELS(iq3_xxs, 256, 256)
-ROW_KERNELS(iq3_s, 256, 256)
 ROW_KERNELS(tq1_0, 256, 256)
 ROW_KERNELS(tq2_0, 256, 256)
 ROW_KERNELS(q1_0, 128, 32)

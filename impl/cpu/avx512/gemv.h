@@ -6,9 +6,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "impl/cpu/kernel.h"
-
-#define ASSAY_INLINE static inline __attribute__((always_inline))
+#include "panel.h"
 
 enum { GEMV_ROWS = 4, GEMV_MAX_M = 2 };
 
@@ -26,11 +24,7 @@ ASSAY_INLINE struct gemv_rows gemv_rows_at(const struct assay_cpu_args *a, size_
     return g;
 }
 
-ASSAY_INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
-
 ASSAY_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-
-ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
 
 ASSAY_INLINE __m512i join256(__m256i lo, __m256i hi) {
     return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);

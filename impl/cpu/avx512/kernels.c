@@ -21,6 +21,7 @@ const struct assay_cpu_kernel assay_kernels_avx512[] = {
     PANEL(Q5_K,   "q5_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q5_k_q8_256__avx512_panel,   32),
     GEMV (Q6_K,   "q6_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q6_k_q8_256__avx512_gemv,    256),
     PANEL(Q6_K,   "q6_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q6_k_q8_256__avx512_panel,   16),
+    GEMV (IQ4_XS, "iq4_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq4_xs_q8_256__avx512_gemv,  32),
     PANEL(IQ4_XS, "iq4_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq4_xs_q8_256__avx512_panel, 32),
     GEMV (Q8_0,   "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_gemv,     32),
     PANEL(Q8_0,   "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_panel,    32),

@@ -18,6 +18,7 @@ void gemm_q5_k_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q6_k_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q8_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q4_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
+void gemm_iq4_xs_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_iq4_nl_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q2_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q3_k_q8_256__avx512_panel(const struct assay_cpu_args *a);

@@ -15,6 +15,17 @@
 
 #define ASSAY_INLINE static inline __attribute__((always_inline))
 
+/* Before a loop over registers, which must be unrolled whatever the compiler thinks of its size. */
+#ifdef __clang__
+#define ASSAY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ASSAY_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+ASSAY_INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
+
+ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+
 enum {
     PANEL_ROWS = 16,
     /* A tile is up to PANEL_MR rows of x by two panels: 12 integer and 12 fp32 sums, 2 vectors of
@@ -23,6 +34,7 @@ enum {
     /* Columns unpacked at a time: two panels of 4096 columns are 128 KiB of codes and 40 KiB of
      * scales, small against a 1 MiB L2. */
     PANEL_K = 4096,
+    PANEL_GEMV_M = 2, /* largest number of rows of x of panel_gemv */
 };
 
 /* What differs between the types, as compile-time constants. */
@@ -101,6 +113,53 @@ ASSAY_INLINE void panel_load(const uint8_t *const row[PANEL_ROWS], size_t offset
     for (int r = 0; r < PANEL_ROWS; r++)
         in[r] = _mm256_loadu_si256((const __m256i *)(const void *)(row[r] + offset));
     panel_transpose(in, out);
+}
+
+/* The same of 16, 8 and 4 bytes of each row. */
+ASSAY_INLINE void panel_load16(const uint8_t *const row[PANEL_ROWS], size_t offset,
+                               __m512i out[4]) {
+    __m512i a[4], b[4];
+    for (int i = 0; i < 4; i++) {
+        __m512i v = _mm512_castsi128_si512(load128(row[i] + offset));
+        v = _mm512_inserti32x4(v, load128(row[i + 4] + offset), 1);
+        v = _mm512_inserti32x4(v, load128(row[i + 8] + offset), 2);
+        a[i] = _mm512_inserti32x4(v, load128(row[i + 12] + offset), 3);
+    }
+    for (int i = 0; i < 4; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        out[2 * i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        out[2 * i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+    }
+}
+
+ASSAY_INLINE void panel_load8(const uint8_t *const row[PANEL_ROWS], size_t offset,
+                              __m512i out[2]) {
+    __m128i pair[8];
+    for (int i = 0; i < 8; i++) {
+        int64_t hi;
+        memcpy(&hi, row[2 * i + 1] + offset, sizeof hi);
+        __m128i lo = _mm_loadl_epi64((const __m128i *)(const void *)(row[2 * i] + offset));
+        pair[i] = _mm_insert_epi64(lo, hi, 1);
+    }
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512i v[2];
+    for (int i = 0; i < 2; i++) {
+        v[i] = _mm512_inserti32x4(_mm512_castsi128_si512(pair[4 * i]), pair[4 * i + 1], 1);
+        v[i] = _mm512_inserti32x4(v[i], pair[4 * i + 2], 2);
+        v[i] = _mm512_inserti32x4(v[i], pair[4 * i + 3], 3);
+    }
+    out[0] = _mm512_permutex2var_epi32(v[0], even, v[1]);
+    out[1] = _mm512_permutex2var_epi32(v[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), v[1]);
+}
+
+ASSAY_INLINE __m512i panel_dwords(const uint8_t *const row[PANEL_ROWS], size_t offset) {
+    int32_t v[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++)
+        memcpy(&v[r], row[r] + offset, sizeof v[r]);
+    return load512(v);
 }
 
 /* One vector of codes: columns at…at+3 of the 16 rows. */
@@ -294,6 +353,107 @@ ASSAY_INLINE void panel_gemm(struct panel_form f, panel_unpack_fn unpack, size_t
                 panel_rows(f, p, 1, a, side, k0, columns, a->y + n0, lanes);
         }
     }
+}
+
+/* A tile of 256 columns of one panel, small enough to stay in L1. */
+struct panel_tile {
+    _Alignas(64) uint8_t codes[256 * PANEL_ROWS];
+    _Alignas(64) float scale[16 * PANEL_ROWS];
+    _Alignas(64) int32_t mins[8 * PANEL_ROWS];
+    _Alignas(64) float min_scale[PANEL_ROWS];
+};
+
+/* Asks for the bytes of the next panel's blocks: see gemv_prefetch. */
+ASSAY_INLINE void panel_prefetch(const struct assay_cpu_args *a, const uint8_t *p, size_t bytes) {
+    uintptr_t next = (uintptr_t)p + PANEL_ROWS * a->row_bytes;
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(next + i), _MM_HINT_T1);
+}
+
+/* The panel's `columns` columns of a tile against m rows of x from column k on, added to total. */
+ASSAY_INLINE void panel_tile_multiply(struct panel_form f, const struct panel *p,
+                                      const struct assay_act *act, size_t k, size_t columns,
+                                      const int m, __m512 total[PANEL_GEMV_M]) {
+    _Alignas(64) int32_t init[PANEL_GEMV_M][16];
+    __m512 part[PANEL_GEMV_M];
+    const int8_t *q[PANEL_GEMV_M];
+    const float *d[PANEL_GEMV_M];
+    for (int i = 0; i < m; i++) {
+        q[i] = act->q + (size_t)i * act->q_stride + k;
+        d[i] = act->d + (size_t)i * act->d_stride + k / f.act_block;
+        __m256i s = _mm256_loadu_si256(
+            (const __m256i *)(const void *)(act->sums + (size_t)i * act->sums_stride + k / 16));
+        __m512i sums = f.group == 16
+                           ? _mm512_cvtepi16_epi32(s)
+                           : _mm512_castsi256_si512(_mm256_madd_epi16(s, _mm256_set1_epi16(1)));
+        if (f.offset)
+            _mm512_store_si512(init[i], _mm512_mullo_epi32(sums, _mm512_set1_epi32(-f.offset)));
+        part[i] = _mm512_setzero_ps();
+    }
+    for (size_t g = 0; g < columns / f.group; g++) {
+        __m512i acc[PANEL_GEMV_M];
+        for (int i = 0; i < m; i++)
+            acc[i] = f.offset ? _mm512_set1_epi32(init[i][g]) : _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (size_t c = 0; c < f.group; c += 4) {
+            __m512i w = _mm512_load_si512(p->codes + (g * f.group + c) * PANEL_ROWS);
+            for (int i = 0; i < m; i++) {
+                int32_t four;
+                memcpy(&four, q[i] + g * f.group + c, sizeof four);
+                acc[i] = _mm512_dpbusd_epi32(acc[i], w, _mm512_set1_epi32(four));
+            }
+        }
+        __m512 scale = _mm512_load_ps(p->scale + g * PANEL_ROWS);
+        for (int i = 0; i < m; i++)
+            if (f.act_block == 256)
+                part[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), scale, part[i]);
+            else
+                total[i] = _mm512_fmadd_ps(
+                    _mm512_cvtepi32_ps(acc[i]),
+                    _mm512_mul_ps(scale, _mm512_set1_ps(d[i][g * f.group / f.act_block])),
+                    total[i]);
+    }
+    if (f.act_block == 256)
+        for (int i = 0; i < m; i++)
+            total[i] = _mm512_fmadd_ps(part[i], _mm512_set1_ps(*d[i]), total[i]);
+}
+
+/* The kernel of one type for one or two rows of x: a tile is multiplied as soon as it is unpacked. */
+ASSAY_INLINE void panel_gemv_m(struct panel_form f, panel_unpack_fn unpack, size_t block_bytes,
+                               const struct assay_cpu_args *a, const int m) {
+    struct panel_tile tile;
+    const struct panel p = {.codes = tile.codes,
+                            .scale = tile.scale,
+                            .mins = tile.mins,
+                            .min_scale = tile.min_scale};
+    for (size_t n0 = 0; n0 < a->n; n0 += PANEL_ROWS) {
+        size_t rows = a->n - n0 < PANEL_ROWS ? a->n - n0 : PANEL_ROWS;
+        const __mmask16 lanes = (__mmask16)((1u << rows) - 1);
+        __m512 total[PANEL_GEMV_M];
+        for (int i = 0; i < m; i++)
+            total[i] = _mm512_setzero_ps();
+        for (size_t k = 0; k < a->k; k += 256) {
+            const size_t columns = a->k - k < 256 ? a->k - k : 256;
+            const uint8_t *row[PANEL_ROWS];
+            for (size_t r = 0; r < PANEL_ROWS; r++) {
+                row[r] = a->w + (n0 + (r < rows ? r : rows - 1)) * a->row_bytes +
+                         k / f.block_len * block_bytes;
+                panel_prefetch(a, row[r], 256 / f.block_len * block_bytes);
+            }
+            unpack(&p, row, 0, columns);
+            panel_tile_multiply(f, &p, a->act, k, columns, m, total);
+        }
+        for (int i = 0; i < m; i++)
+            _mm512_mask_storeu_ps(a->y + (size_t)i * a->ldy + n0, lanes, total[i]);
+    }
+}
+
+ASSAY_INLINE void panel_gemv(struct panel_form f, panel_unpack_fn unpack, size_t block_bytes,
+                             const struct assay_cpu_args *a) {
+    if (a->act->m == 1)
+        panel_gemv_m(f, unpack, block_bytes, a, 1);
+    else
+        panel_gemv_m(f, unpack, block_bytes, a, 2);
 }
 
 #endif
