@@ -1,61 +1,13 @@
 /* GEMV and panels of the codebook types IQ1, IQ2 and IQ3. The codebooks lie in registers as planes
  * of packed codes (impl/iq_tables.h), so that one look-up serves 64 grid numbers at a time: four of
  * each of the 16 rows of a panel, which the transposed blocks have in one dword a row. */
+#include "grids.h"
 #include "impl/blocks.h"
-#include "impl/iq_tables.h"
 #include "kernels.h"
 #include "panel.h"
 #include "ref/iq_grids.h"
 
 enum { ENTRIES = 4 }; /* grid numbers of a row in a vector, one a byte */
-
-/* 64 grid numbers: the low eight bits, and bits 7… as masks. */
-struct grid_index {
-    __m512i low;
-    __mmask64 bit[4];
-};
-
-/* Numbers whose bits above the eighth are the low bits of the bytes of `high`. */
-ASSAY_INLINE struct grid_index grid_index(__m512i low, __m512i high) {
-    struct grid_index x = {.low = low, .bit[0] = _mm512_movepi8_mask(low)};
-    for (int i = 0; i < 3; i++)
-        x.bit[1 + i] = _mm512_test_epi8_mask(high, _mm512_set1_epi8((char)(1 << i)));
-    return x;
-}
-
-/* Bytes of a plane of 2^bits entries for two vectors of numbers, which share the loads. */
-ASSAY_INLINE void look_up(const uint8_t *plane, const int bits, const struct grid_index x[2],
-                          __m512i out[2]) {
-    /* Quarters of 128 entries merge like the carries of a binary counter: few are alive at once. */
-    __m512i part[2][5];
-    ASSAY_UNROLL
-    for (int i = 0; i < 1 << (bits - 7); i++) {
-        __m512i t0 = _mm512_loadu_si512(plane + 128 * i);
-        __m512i t1 = _mm512_loadu_si512(plane + 128 * i + 64);
-        ASSAY_UNROLL
-        for (int v = 0; v < 2; v++) {
-            __m512i r = _mm512_permutex2var_epi8(t0, x[v].low, t1);
-            int level = 0;
-            for (; i >> level & 1; level++)
-                r = _mm512_mask_blend_epi8(x[v].bit[level], part[v][level], r);
-            part[v][level] = r;
-        }
-    }
-    out[0] = part[0][bits - 7];
-    out[1] = part[1][bits - 7];
-}
-
-/* Shifts that bring `width` bits from each of four consecutive places of a dword, `first` on, to
- * the low bits of its four bytes; what is above them is noise. */
-ASSAY_INLINE __m512i spread(int first, int width) {
-    return _mm512_add_epi64(
-        _mm512_set1_epi64(0x2020202000000000),
-        _mm512_set1_epi32((first * 0x01010101) + width * 0x03020100));
-}
-
-ASSAY_INLINE __m512i spread_bits(__m512i v, int first, int width) {
-    return _mm512_multishift_epi64_epi8(spread(first, width), v);
-}
 
 /* Byte `l` of each dword four times. */
 ASSAY_INLINE __m512i repeat_byte(__m512i v, int l) {
@@ -127,11 +79,6 @@ ASSAY_INLINE void store_grid4(const struct panel *p, size_t at, const uint8_t *p
                 _mm512_multishift_epi64_epi8(shift, low[v]), 0xcccccccccccccccc, shift, high[v]);
         }
     store_group(p, at, code, levels, FINISH_SIGNS, signs);
-}
-
-/* The sign bytes of four numbers of seven bits. */
-ASSAY_INLINE __m512i sign_bytes(const struct assay_iq_tables *t, __m512i number) {
-    return _mm512_permutex2var_epi8(load512(t->signs), number, load512(t->signs + 64));
 }
 
 ASSAY_INLINE __m512i levels_2bit(const uint8_t levels[4]) {
@@ -379,9 +326,6 @@ static const struct panel_form form_group16 = {
 #define KERNELS(name, form)                                                                        \
     void gemm_##name##_q8_256__avx512_panel(const struct assay_cpu_args *a) {                      \
         panel_gemm(form, unpack_##name, sizeof(struct assay_block_##name), a);                     \
-    }                                                                                              \
-    void gemm_##name##_q8_256__avx512_gemv(const struct assay_cpu_args *a) {                       \
-        panel_gemv(form, unpack_##name, sizeof(struct assay_block_##name), a);                     \
     }
 
 KERNELS(iq1_s, form_group32)

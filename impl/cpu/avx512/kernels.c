@@ -9,6 +9,10 @@
 #define GEMV(ENUM, contract, format, run_, exact)                                                      \
     {.name = "gemm_" contract "__avx512_gemv", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,     \
      .act = format, .m_min = 1, .m_max = 2, .n_step = 4, .exact_run = exact, .run = run_}
+#define GEMV_IQ(ENUM, contract, format, run_, exact)                                               \
+    {.name = "gemm_" contract "__avx512_gemv", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,     \
+     .act = format, .m_min = 1, .m_max = 2, .n_step = 4, .exact_run = exact,                           \
+     .scratch_bytes = gemv_iquants_scratch, .run = run_}
 #define PANEL(ENUM, contract, format, run_, exact)                                                     \
     {.name = "gemm_" contract "__avx512_panel", .type = ASSAY_TYPE_##ENUM, .isa = ASSAY_ISA_AVX512,    \
      .act = format, .m_min = 1, .n_step = 32, .exact_run = exact,                                  \
@@ -34,19 +38,19 @@ const struct assay_cpu_kernel assay_kernels_avx512[] = {
     PANEL(Q3_K, "q3_k_q8_256", ASSAY_ACTF_Q8_256, gemm_q3_k_q8_256__avx512_panel, 16),
     PANEL(Q4_1, "q4_1_q8_32", ASSAY_ACTF_Q8_32, gemm_q4_1_q8_32__avx512_panel, 32),
     PANEL(Q5_1, "q5_1_q8_32", ASSAY_ACTF_Q8_32, gemm_q5_1_q8_32__avx512_panel, 32),
-    GEMV(IQ1_S, "iq1_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_s_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ1_S, "iq1_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_s_q8_256__avx512_gemv, 256),
     PANEL(IQ1_S, "iq1_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_s_q8_256__avx512_panel, 16),
-    GEMV(IQ1_M, "iq1_m_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_m_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ1_M, "iq1_m_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_m_q8_256__avx512_gemv, 256),
     PANEL(IQ1_M, "iq1_m_q8_256", ASSAY_ACTF_Q8_256, gemm_iq1_m_q8_256__avx512_panel, 16),
-    GEMV(IQ2_XXS, "iq2_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xxs_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ2_XXS, "iq2_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xxs_q8_256__avx512_gemv, 256),
     PANEL(IQ2_XXS, "iq2_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xxs_q8_256__avx512_panel, 16),
-    GEMV(IQ2_XS, "iq2_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xs_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ2_XS, "iq2_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xs_q8_256__avx512_gemv, 256),
     PANEL(IQ2_XS, "iq2_xs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_xs_q8_256__avx512_panel, 16),
-    GEMV(IQ2_S, "iq2_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_s_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ2_S, "iq2_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_s_q8_256__avx512_gemv, 256),
     PANEL(IQ2_S, "iq2_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq2_s_q8_256__avx512_panel, 16),
-    GEMV(IQ3_XXS, "iq3_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_xxs_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ3_XXS, "iq3_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_xxs_q8_256__avx512_gemv, 256),
     PANEL(IQ3_XXS, "iq3_xxs_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_xxs_q8_256__avx512_panel, 16),
-    GEMV(IQ3_S, "iq3_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_s_q8_256__avx512_gemv, 16),
+    GEMV_IQ(IQ3_S, "iq3_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_s_q8_256__avx512_gemv, 256),
     PANEL(IQ3_S, "iq3_s_q8_256", ASSAY_ACTF_Q8_256, gemm_iq3_s_q8_256__avx512_panel, 16),
     GEMV(TQ1_0, "tq1_0_q8_256", ASSAY_ACTF_Q8_256, gemm_tq1_0_q8_256__avx512_gemv, 16),
     PANEL(TQ1_0, "tq1_0_q8_256", ASSAY_ACTF_Q8_256, gemm_tq1_0_q8_256__avx512_panel, 16),

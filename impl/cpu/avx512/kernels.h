@@ -4,6 +4,9 @@
 
 #include "impl/cpu/kernel.h"
 
+/* For the GEMV of the codebook types. */
+size_t gemv_iquants_scratch(size_t k, size_t m);
+
 void gemm_q4_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q5_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q6_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
