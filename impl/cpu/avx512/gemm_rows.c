@@ -203,6 +203,12 @@ ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
 }
 
 /* The two kernels of a type. */
+void gemm_mxfp4_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_nvfp4_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_q1_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_q2_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_tq1_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_tq2_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
 #define ROW_KERNELS(name, LEN, ACT)                                                                \
     static void unpack_##name(const struct panel *p, const uint8_t *const row[PANEL_ROWS],         \
                               size_t at, size_t columns) {                                         \
@@ -213,7 +219,7 @@ ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
             .block_len = (LEN), .group = 16, .act_block = (ACT), .offset = 128};                   \
         panel_gemm(form, unpack_##name, sizeof(struct assay_block_##name), a);                     \
     }                                                                                              \
-    void gemm_##name##_q8_##ACT##__avx512_gemv(const struct assay_cpu_args *a) {                   \
+    void gemm_##name##_q8_##ACT##__avx512_gemv_rows(const struct assay_cpu_args *a) {                   \
         const struct row_type t = {(LEN), sizeof(struct assay_block_##name), (ACT), row_##name};   \
         if (a->act->m == 1)                                                                        \
             rows_gemv(t, a, 1);                                                                    \
