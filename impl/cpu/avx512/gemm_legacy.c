@@ -2,15 +2,8 @@
  * IQ4_NL, IQ4_XS. */
 #include "impl/blocks.h"
 #include "kernels.h"
+#include "nibbles.h"
 #include "panel.h"
-
-/* The 16 values of IQ4_NL and IQ4_XS (ref/dequant_iquants.c) plus 128. */
-ASSAY_INLINE __m512i iq4_codes(__m512i index) {
-    const __m512i table = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166,
-                      (char)181, (char)197, (char)217, (char)241));
-    return _mm512_shuffle_epi8(table, index);
-}
 
 /* 16 bytes of nibbles at `offset` in each row, byte i holding codes i and 16 + i, for the 32
  * columns at `at`; `high` (bit 4 of the codes in place) may be NULL. */
@@ -27,8 +20,8 @@ ASSAY_INLINE void unpack_nibbles(const struct panel *p, const uint8_t *const row
         __m512i lo = _mm512_and_si512(v[j], nibble);
         __m512i hi = _mm512_and_si512(_mm512_srli_epi16(v[j], 4), nibble);
         if (iq4) {
-            lo = iq4_codes(lo);
-            hi = iq4_codes(hi);
+            lo = iq4_values(lo);
+            hi = iq4_values(hi);
         }
         if (high) {
             lo = _mm512_or_si512(lo, high[j]);
@@ -192,8 +185,4 @@ void gemm_iq4_nl_q8_32__avx512_panel(const struct assay_cpu_args *a) {
 
 void gemm_iq4_xs_q8_256__avx512_panel(const struct assay_cpu_args *a) {
     panel_gemm(form_iq4_xs, unpack_iq4_xs, sizeof(struct assay_block_iq4_xs), a);
-}
-
-void gemm_iq4_xs_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
-    panel_gemv(form_iq4_xs, unpack_iq4_xs, sizeof(struct assay_block_iq4_xs), a);
 }

@@ -4,6 +4,7 @@
 #include "gemv.h"
 #include "impl/blocks.h"
 #include "kernels.h"
+#include "nibbles.h"
 
 enum nibble_type { NIBBLE_Q4_0, NIBBLE_Q4_1, NIBBLE_Q5_0, NIBBLE_Q5_1, NIBBLE_IQ4_NL, NIBBLE_MXFP4 };
 
@@ -21,7 +22,7 @@ ASSAY_INLINE struct nibble_form nibble_form(enum nibble_type t) {
         sizeof(struct assay_block_q4_0),   sizeof(struct assay_block_q4_1),
         sizeof(struct assay_block_q5_0),   sizeof(struct assay_block_q5_1),
         sizeof(struct assay_block_iq4_nl), sizeof(struct assay_block_mxfp4)};
-    const int offset[] = {8, 0, 16, 0, 128, 128};
+    const int offset[] = {8, 0, 16, 0, NIBBLE_OFFSET, NIBBLE_OFFSET};
     return (struct nibble_form){
         .bytes = bytes[t],
         .qs = bytes[t] - 16,
@@ -29,17 +30,6 @@ ASSAY_INLINE struct nibble_form nibble_form(enum nibble_type t) {
         .mins = t == NIBBLE_Q4_1 || t == NIBBLE_Q5_1,
         .fifth = t == NIBBLE_Q5_0 || t == NIBBLE_Q5_1,
     };
-}
-
-/* What nibbles stand for plus 128; MXFP4: twice the values of E2M1. */
-ASSAY_INLINE __m512i nibble_values(enum nibble_type t, __m512i index) {
-    const __m128i iq4 =
-        _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166,
-                      (char)181, (char)197, (char)217, (char)241);
-    const __m128i fp4 = _mm_xor_si128(
-        _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
-        _mm_set1_epi8((char)0x80));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(t == NIBBLE_IQ4_NL ? iq4 : fp4), index);
 }
 
 /* The bytes of a step: its first and its last 64, which overlap. */
@@ -89,15 +79,6 @@ ASSAY_INLINE struct step_places step_places(enum nibble_type t, struct nibble_fo
         .mins = _mm512_add_epi16(words, _mm512_set1_epi16(1)),
         .fifth = load512(fifth),
     };
-}
-
-/* 2^(e - 128): from e = 2 on a normal number, below that a subnormal one. */
-ASSAY_INLINE __m512 half_e8m0(__m512i e) {
-    const __m512i two = _mm512_set1_epi32(2);
-    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
-    __mmask16 low = _mm512_cmplt_epu32_mask(e, two);
-    return _mm512_castsi512_ps(
-        _mm512_mask_sllv_epi32(normal, low, _mm512_set1_epi32(0x00200000), e));
 }
 
 ASSAY_INLINE __m512 step_scales(enum nibble_type t, const struct step_places *at,
@@ -158,9 +139,12 @@ ASSAY_INLINE void nibble_step(enum nibble_type t, struct nibble_form f,
         __m512i q = _mm512_permutex2var_epi8(s.first, at->nibbles, s.last);
         __m512i low = _mm512_and_si512(q, nibble);
         __m512i high = _mm512_and_si512(_mm512_srli_epi16(q, 4), nibble);
-        if (t == NIBBLE_IQ4_NL || t == NIBBLE_MXFP4) {
-            low = nibble_values(t, low);
-            high = nibble_values(t, high);
+        if (t == NIBBLE_IQ4_NL) {
+            low = iq4_values(low);
+            high = iq4_values(high);
+        } else if (t == NIBBLE_MXFP4) {
+            low = fp4_values(low);
+            high = fp4_values(high);
         }
         if (f.fifth) {
             __m128i bits = _mm512_castsi512_si128(

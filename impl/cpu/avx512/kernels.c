@@ -65,7 +65,7 @@ const struct assay_cpu_kernel assay_kernels_avx512[] = {
     PANEL(Q2_0, "q2_0_q8_32", ASSAY_ACTF_Q8_32, gemm_q2_0_q8_32__avx512_panel, 16),
     GEMV(MXFP4, "mxfp4_q8_32", ASSAY_ACTF_Q8_32, gemm_mxfp4_q8_32__avx512_gemv, 32),
     PANEL(MXFP4, "mxfp4_q8_32", ASSAY_ACTF_Q8_32, gemm_mxfp4_q8_32__avx512_panel, 16),
-    GEMV(NVFP4, "nvfp4_q8_32", ASSAY_ACTF_Q8_32, gemm_nvfp4_q8_32__avx512_gemv_rows, 16),
+    GEMV(NVFP4, "nvfp4_q8_32", ASSAY_ACTF_Q8_32, gemm_nvfp4_q8_32__avx512_gemv, 16),
     PANEL(NVFP4, "nvfp4_q8_32", ASSAY_ACTF_Q8_32, gemm_nvfp4_q8_32__avx512_panel, 16),
     {.name = NULL},
 };

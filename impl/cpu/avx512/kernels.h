@@ -55,6 +55,6 @@ void gemm_q2_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
 void gemm_mxfp4_q8_32__avx512_panel(const struct assay_cpu_args *a);
 void gemm_mxfp4_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_nvfp4_q8_32__avx512_panel(const struct assay_cpu_args *a);
-void gemm_nvfp4_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_nvfp4_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 
 #endif
