@@ -2,7 +2,6 @@
  * and fp4 types. */
 #include <math.h>
 
-#include "gemv.h"
 #include "impl/blocks.h"
 #include "impl/half.h"
 #include "kernels.h"
@@ -121,64 +120,7 @@ static void row_nvfp4(const uint8_t *block, size_t columns, struct row_codes *ou
     clear_tail(out, columns);
 }
 
-/* ---- Products ---- */
-
-struct row_type {
-    size_t block_len, block_bytes, act_block;
-    row_unpack_fn unpack;
-};
-
-ASSAY_INLINE void rows_gemv(struct row_type t, const struct assay_cpu_args *a, const int m) {
-    for (size_t n0 = 0; n0 < a->n; n0 += GEMV_ROWS) {
-        struct gemv_rows g = gemv_rows_at(a, n0);
-        __m512 sum[GEMV_MAX_M][GEMV_ROWS];
-        for (int i = 0; i < m; i++)
-            for (int r = 0; r < GEMV_ROWS; r++)
-                sum[i][r] = _mm512_setzero_ps();
-        for (size_t k = 0; k < a->k; k += 256) {
-            __m512i x[GEMV_MAX_M][4], init[GEMV_MAX_M][4];
-            __m512 d[GEMV_MAX_M];
-            for (int i = 0; i < m; i++) {
-                for (int v = 0; v < 4; v++) {
-                    x[i][v] = load512(a->act->q + (size_t)i * a->act->q_stride + k + 64 * v);
-                    init[i][v] = gemv_offset(x[i][v], 128);
-                }
-                const float *scales = a->act->d + (size_t)i * a->act->d_stride + k / t.act_block;
-                d[i] = t.act_block == 256
-                           ? _mm512_set1_ps(*scales)
-                           : _mm512_permutexvar_ps(
-                                 _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
-                                 _mm512_castps256_ps512(_mm256_loadu_ps(scales)));
-            }
-            for (int r = 0; r < GEMV_ROWS; r++) {
-                struct row_codes c;
-                const uint8_t *block = g.row[r] + k / t.block_len * t.block_bytes;
-                gemv_prefetch(a, block, 256 / t.block_len * t.block_bytes);
-                t.unpack(block, a->k - k < 256 ? a->k - k : 256, &c);
-                __m512 scale = _mm512_load_ps(c.scale);
-                for (int i = 0; i < m; i++) {
-                    __m512 s = _mm512_mul_ps(scale, d[i]);
-                    for (int v = 0; v < 4; v++) {
-                        __m512i q = _mm512_xor_si512(load512(c.code + 64 * v),
-                                                     _mm512_set1_epi8((char)0x80));
-                        __m512i dot = _mm512_dpbusd_epi32(init[i][v], q, x[i][v]);
-                        const __m512i lane = _mm512_add_epi32(
-                            _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
-                            _mm512_set1_epi32(4 * v));
-                        sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot),
-                                                    _mm512_permutexvar_ps(lane, s), sum[i][r]);
-                    }
-                }
-            }
-        }
-        for (int i = 0; i < m; i++) {
-            float out[GEMV_ROWS];
-            for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_reduce_add_ps(sum[i][r]);
-            gemv_store(a, n0, &g, (size_t)i, out);
-        }
-    }
-}
+/* ---- Panels ---- */
 
 ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
                              const uint8_t *const row[PANEL_ROWS], size_t at, size_t columns) {
@@ -202,13 +144,7 @@ ASSAY_INLINE void rows_panel(row_unpack_fn unpack, const struct panel *p,
     }
 }
 
-/* The two kernels of a type. */
-void gemm_mxfp4_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
-void gemm_nvfp4_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
-void gemm_q1_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
-void gemm_q2_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
-void gemm_tq1_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
-void gemm_tq2_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
+/* The kernel of a type. */
 #define ROW_KERNELS(name, LEN, ACT)                                                                \
     static void unpack_##name(const struct panel *p, const uint8_t *const row[PANEL_ROWS],         \
                               size_t at, size_t columns) {                                         \
@@ -218,13 +154,6 @@ void gemm_tq2_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
         const struct panel_form form = {                                                           \
             .block_len = (LEN), .group = 16, .act_block = (ACT), .offset = 128};                   \
         panel_gemm(form, unpack_##name, sizeof(struct assay_block_##name), a);                     \
-    }                                                                                              \
-    void gemm_##name##_q8_##ACT##__avx512_gemv_rows(const struct assay_cpu_args *a) {                   \
-        const struct row_type t = {(LEN), sizeof(struct assay_block_##name), (ACT), row_##name};   \
-        if (a->act->m == 1)                                                                        \
-            rows_gemv(t, a, 1);                                                                    \
-        else                                                                                       \
-            rows_gemv(t, a, 2);                                                                    \
     }
 
 ROW_KERNELS(tq1_0, 256, 256)

@@ -2,6 +2,7 @@
  * super-blocks, and the columns are taken in the order in which the look-ups give them: value t of
  * each entry is one vector of weights, against every eighth (IQ1, IQ2) or fourth (IQ3) activation,
  * which are put in that order first. */
+#include "apart.h"
 #include "gemv.h"
 #include "grids.h"
 #include "impl/blocks.h"
@@ -9,28 +10,6 @@
 #include "ref/iq_grids.h"
 
 enum iq_type { IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S };
-
-/* ---- Activations ---- */
-
-/* The activations of each super-block with value t of every entry of `len` values together. */
-ASSAY_INLINE void take_apart(const struct assay_act *act, const size_t len, int8_t *out) {
-    const size_t entries = 64 / len; /* in a vector */
-    uint8_t order[64];
-    for (size_t i = 0; i < 64; i++)
-        order[i] = (uint8_t)(i % entries * len + i / entries);
-    const __m512i index = load512(order);
-    for (size_t i = 0; i < act->m; i++)
-        for (size_t k = 0; k < act->k; k += 64) {
-            int8_t v[64];
-            int8_t *to = out + i * act->k + k / 256 * 256 + k % 256 / len;
-            _mm512_storeu_si512(
-                v, _mm512_permutexvar_epi8(index, load512(act->q + i * act->q_stride + k)));
-            for (size_t t = 0; t < len; t++)
-                memcpy(to + 256 / len * t, v + entries * t, entries);
-        }
-}
-
-size_t gemv_iquants_scratch(size_t k, size_t m) { return m * k; }
 
 /* -16·Σx of each 16 columns, both halves alike. */
 ASSAY_INLINE __m512i minus_16_sums(const struct assay_act *act, size_t i, size_t b) {

@@ -5,7 +5,7 @@
 #define ASSAY_IMPL_CPU_AVX512_GRIDS_H
 
 #include "impl/iq_tables.h"
-#include "panel.h"
+#include "simd.h"
 
 /* 64 grid numbers: the low eight bits, and bits 7… as masks. */
 struct grid_index {

@@ -4,8 +4,8 @@
 
 #include "impl/cpu/kernel.h"
 
-/* For the GEMV of the codebook types. */
-size_t gemv_iquants_scratch(size_t k, size_t m);
+/* For the GEMV kernels that put the activations in their own order. */
+size_t gemv_apart_scratch(size_t k, size_t m);
 
 void gemm_q4_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q5_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
@@ -45,13 +45,13 @@ void gemm_iq3_xxs_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_iq3_s_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_iq3_s_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_tq1_0_q8_256__avx512_panel(const struct assay_cpu_args *a);
-void gemm_tq1_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_tq1_0_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_tq2_0_q8_256__avx512_panel(const struct assay_cpu_args *a);
-void gemm_tq2_0_q8_256__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_tq2_0_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q1_0_q8_32__avx512_panel(const struct assay_cpu_args *a);
-void gemm_q1_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_q1_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q2_0_q8_32__avx512_panel(const struct assay_cpu_args *a);
-void gemm_q2_0_q8_32__avx512_gemv_rows(const struct assay_cpu_args *a);
+void gemm_q2_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_mxfp4_q8_32__avx512_panel(const struct assay_cpu_args *a);
 void gemm_mxfp4_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_nvfp4_q8_32__avx512_panel(const struct assay_cpu_args *a);

@@ -2,7 +2,7 @@
 #ifndef ASSAY_IMPL_CPU_AVX512_NIBBLES_H
 #define ASSAY_IMPL_CPU_AVX512_NIBBLES_H
 
-#include "panel.h"
+#include "simd.h"
 
 /* What is added to the values of both codebooks to make them unsigned. */
 enum { NIBBLE_OFFSET = 128 };

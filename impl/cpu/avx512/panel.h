@@ -8,23 +8,8 @@
 #ifndef ASSAY_IMPL_CPU_AVX512_PANEL_H
 #define ASSAY_IMPL_CPU_AVX512_PANEL_H
 
-#include <immintrin.h>
-#include <string.h>
-
 #include "impl/cpu/kernel.h"
-
-#define ASSAY_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop over registers, which must be unrolled whatever the compiler thinks of its size. */
-#ifdef __clang__
-#define ASSAY_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define ASSAY_UNROLL _Pragma("GCC unroll 16")
-#endif
-
-ASSAY_INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
-
-ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+#include "simd.h"
 
 enum {
     PANEL_ROWS = 16,
