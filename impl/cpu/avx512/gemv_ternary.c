@@ -5,6 +5,7 @@
 #include "gemv.h"
 #include "impl/blocks.h"
 #include "kernels.h"
+#include "ternary.h"
 
 enum low_type { LOW_TQ1_0, LOW_TQ2_0, LOW_Q2_0 };
 
@@ -13,7 +14,7 @@ enum low_type { LOW_TQ1_0, LOW_TQ2_0, LOW_Q2_0 };
 ASSAY_INLINE int low_codes(enum low_type t) { return t == LOW_TQ1_0 ? 5 : 4; }
 
 /* What stands for the weights -1, 0 and 1 is 0, `unit` and twice that. */
-ASSAY_INLINE int low_unit(enum low_type t) { return t == LOW_TQ1_0 ? 64 : 1; }
+ASSAY_INLINE int low_unit(enum low_type t) { return t == LOW_TQ1_0 ? TERNARY_UNIT : 1; }
 
 /* The activations of 256 columns as low_codes() vectors. */
 ASSAY_INLINE void low_acts(enum low_type t, const struct assay_act *act, int8_t *out) {
@@ -65,13 +66,7 @@ ASSAY_INLINE __m512i low_code(enum low_type t, __m512i *p, int v) {
     if (t != LOW_TQ1_0)
         return _mm512_and_si512(v ? _mm512_srli_epi16(*p, (unsigned)(2 * v)) : *p,
                                 _mm512_set1_epi8(3));
-    /* The bytes are fractions of 256 in base 3: the next digit is ⌊3p/256⌋, what follows it 3p
-     * mod 256. ⌊3p/4⌋ would have that digit in its top two bits; the averages round up, which
-     * p - 1 makes good wherever the digit changes. */
-    __m512i q = _mm512_subs_epu8(*p, _mm512_set1_epi8(1));
-    q = _mm512_avg_epu8(q, _mm512_avg_epu8(q, _mm512_setzero_si512()));
-    *p = _mm512_add_epi8(*p, _mm512_add_epi8(*p, *p));
-    return _mm512_and_si512(q, _mm512_set1_epi8((char)0xc0));
+    return ternary_digit(p);
 }
 
 /* Scales: one a row (TQ1_0, TQ2_0), or of each block of 64 in the four lanes that it has. */

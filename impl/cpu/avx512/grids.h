@@ -56,18 +56,6 @@ ASSAY_INLINE void look_up(const uint8_t *plane, const int bits, const struct gri
         look_up_11(plane, x, out);
 }
 
-/* Shifts that bring `width` bits from each of four consecutive places of a dword, `first` on, to
- * the low bits of its four bytes; what is above them is noise. */
-ASSAY_INLINE __m512i spread(int first, int width) {
-    return _mm512_add_epi64(
-        _mm512_set1_epi64(0x2020202000000000),
-        _mm512_set1_epi32((first * 0x01010101) + width * 0x03020100));
-}
-
-ASSAY_INLINE __m512i spread_bits(__m512i v, int first, int width) {
-    return _mm512_multishift_epi64_epi8(spread(first, width), v);
-}
-
 /* The sign bytes of sign numbers, bit 7 of which is ignored. */
 ASSAY_INLINE __m512i sign_bytes(const struct assay_iq_tables *t, __m512i number) {
     return _mm512_permutex2var_epi8(load512(t->signs), number, load512(t->signs + 64));

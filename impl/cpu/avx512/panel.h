@@ -19,7 +19,6 @@ enum {
     /* Columns unpacked at a time: two panels of 4096 columns are 128 KiB of codes and 40 KiB of
      * scales, small against a 1 MiB L2. */
     PANEL_K = 4096,
-    PANEL_GEMV_M = 2, /* largest number of rows of x of panel_gemv */
 };
 
 /* What differs between the types, as compile-time constants. */
@@ -338,107 +337,6 @@ ASSAY_INLINE void panel_gemm(struct panel_form f, panel_unpack_fn unpack, size_t
                 panel_rows(f, p, 1, a, side, k0, columns, a->y + n0, lanes);
         }
     }
-}
-
-/* A tile of 256 columns of one panel, small enough to stay in L1. */
-struct panel_tile {
-    _Alignas(64) uint8_t codes[256 * PANEL_ROWS];
-    _Alignas(64) float scale[16 * PANEL_ROWS];
-    _Alignas(64) int32_t mins[8 * PANEL_ROWS];
-    _Alignas(64) float min_scale[PANEL_ROWS];
-};
-
-/* Asks for the bytes of the next panel's blocks: see gemv_prefetch. */
-ASSAY_INLINE void panel_prefetch(const struct assay_cpu_args *a, const uint8_t *p, size_t bytes) {
-    uintptr_t next = (uintptr_t)p + PANEL_ROWS * a->row_bytes;
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)(next + i), _MM_HINT_T1);
-}
-
-/* The panel's `columns` columns of a tile against m rows of x from column k on, added to total. */
-ASSAY_INLINE void panel_tile_multiply(struct panel_form f, const struct panel *p,
-                                      const struct assay_act *act, size_t k, size_t columns,
-                                      const int m, __m512 total[PANEL_GEMV_M]) {
-    _Alignas(64) int32_t init[PANEL_GEMV_M][16];
-    __m512 part[PANEL_GEMV_M];
-    const int8_t *q[PANEL_GEMV_M];
-    const float *d[PANEL_GEMV_M];
-    for (int i = 0; i < m; i++) {
-        q[i] = act->q + (size_t)i * act->q_stride + k;
-        d[i] = act->d + (size_t)i * act->d_stride + k / f.act_block;
-        __m256i s = _mm256_loadu_si256(
-            (const __m256i *)(const void *)(act->sums + (size_t)i * act->sums_stride + k / 16));
-        __m512i sums = f.group == 16
-                           ? _mm512_cvtepi16_epi32(s)
-                           : _mm512_castsi256_si512(_mm256_madd_epi16(s, _mm256_set1_epi16(1)));
-        if (f.offset)
-            _mm512_store_si512(init[i], _mm512_mullo_epi32(sums, _mm512_set1_epi32(-f.offset)));
-        part[i] = _mm512_setzero_ps();
-    }
-    for (size_t g = 0; g < columns / f.group; g++) {
-        __m512i acc[PANEL_GEMV_M];
-        for (int i = 0; i < m; i++)
-            acc[i] = f.offset ? _mm512_set1_epi32(init[i][g]) : _mm512_setzero_si512();
-#pragma GCC unroll 8
-        for (size_t c = 0; c < f.group; c += 4) {
-            __m512i w = _mm512_load_si512(p->codes + (g * f.group + c) * PANEL_ROWS);
-            for (int i = 0; i < m; i++) {
-                int32_t four;
-                memcpy(&four, q[i] + g * f.group + c, sizeof four);
-                acc[i] = _mm512_dpbusd_epi32(acc[i], w, _mm512_set1_epi32(four));
-            }
-        }
-        __m512 scale = _mm512_load_ps(p->scale + g * PANEL_ROWS);
-        for (int i = 0; i < m; i++)
-            if (f.act_block == 256)
-                part[i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), scale, part[i]);
-            else
-                total[i] = _mm512_fmadd_ps(
-                    _mm512_cvtepi32_ps(acc[i]),
-                    _mm512_mul_ps(scale, _mm512_set1_ps(d[i][g * f.group / f.act_block])),
-                    total[i]);
-    }
-    if (f.act_block == 256)
-        for (int i = 0; i < m; i++)
-            total[i] = _mm512_fmadd_ps(part[i], _mm512_set1_ps(*d[i]), total[i]);
-}
-
-/* The kernel of one type for one or two rows of x: a tile is multiplied as soon as it is unpacked. */
-ASSAY_INLINE void panel_gemv_m(struct panel_form f, panel_unpack_fn unpack, size_t block_bytes,
-                               const struct assay_cpu_args *a, const int m) {
-    struct panel_tile tile;
-    const struct panel p = {.codes = tile.codes,
-                            .scale = tile.scale,
-                            .mins = tile.mins,
-                            .min_scale = tile.min_scale};
-    for (size_t n0 = 0; n0 < a->n; n0 += PANEL_ROWS) {
-        size_t rows = a->n - n0 < PANEL_ROWS ? a->n - n0 : PANEL_ROWS;
-        const __mmask16 lanes = (__mmask16)((1u << rows) - 1);
-        __m512 total[PANEL_GEMV_M];
-        for (int i = 0; i < m; i++)
-            total[i] = _mm512_setzero_ps();
-        for (size_t k = 0; k < a->k; k += 256) {
-            const size_t columns = a->k - k < 256 ? a->k - k : 256;
-            const uint8_t *row[PANEL_ROWS];
-            for (size_t r = 0; r < PANEL_ROWS; r++) {
-                row[r] = a->w + (n0 + (r < rows ? r : rows - 1)) * a->row_bytes +
-                         k / f.block_len * block_bytes;
-                panel_prefetch(a, row[r], 256 / f.block_len * block_bytes);
-            }
-            unpack(&p, row, 0, columns);
-            panel_tile_multiply(f, &p, a->act, k, columns, m, total);
-        }
-        for (int i = 0; i < m; i++)
-            _mm512_mask_storeu_ps(a->y + (size_t)i * a->ldy + n0, lanes, total[i]);
-    }
-}
-
-ASSAY_INLINE void panel_gemv(struct panel_form f, panel_unpack_fn unpack, size_t block_bytes,
-                             const struct assay_cpu_args *a) {
-    if (a->act->m == 1)
-        panel_gemv_m(f, unpack, block_bytes, a, 1);
-    else
-        panel_gemv_m(f, unpack, block_bytes, a, 2);
 }
 
 #endif
