@@ -13,6 +13,14 @@ struct assay_iq_tables {
     int8_t iq3_xxs[256][4];
     int8_t iq3_s[512][4];
     uint8_t signs[128]; /* the eight sign bits of seven stored ones */
+    /* The packed codes that the entries above came from, the first half of each entry in [0], the
+     * second in [1]; code i of a half is bits 2i… (IQ1, IQ2) or 3i… (IQ3). */
+    uint8_t planes_iq1[2][2048];
+    uint8_t planes_iq2_xxs[2][256];
+    uint8_t planes_iq2_xs[2][512];
+    uint8_t planes_iq2_s[2][1024];
+    uint8_t planes_iq3_xxs[2][256];
+    uint8_t planes_iq3_s[2][512];
 };
 
 /* Expanded at the first call; any thread. */

@@ -3,12 +3,8 @@
 #ifndef ASSAY_IMPL_CPU_AVX512_GEMV_H
 #define ASSAY_IMPL_CPU_AVX512_GEMV_H
 
-#include <immintrin.h>
-#include <string.h>
-
 #include "impl/cpu/kernel.h"
-
-#define ASSAY_INLINE static inline __attribute__((always_inline))
+#include "simd.h"
 
 enum { GEMV_ROWS = 4, GEMV_MAX_M = 4 };
 
@@ -24,16 +20,6 @@ ASSAY_INLINE struct gemv_rows gemv_rows_at(const struct assay_cpu_args *a, size_
     for (size_t r = 0; r < GEMV_ROWS; r++)
         g.row[r] = a->w + (n0 + (r < g.count ? r : g.count - 1)) * a->row_bytes;
     return g;
-}
-
-ASSAY_INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
-
-ASSAY_INLINE __m256i load256(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-
-ASSAY_INLINE __m128i load128(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
-
-ASSAY_INLINE __m512i join256(__m256i lo, __m256i hi) {
-    return _mm512_inserti64x4(_mm512_castsi256_si512(lo), hi, 1);
 }
 
 /* 16 bytes at `offset` of each of the four rows, one row a 128-bit lane. */
@@ -52,11 +38,6 @@ ASSAY_INLINE void gemv_prefetch(const struct assay_cpu_args *a, const uint8_t *p
     uintptr_t next = (uintptr_t)p + GEMV_ROWS * a->row_bytes;
     for (size_t i = 0; i < bytes; i += 64)
         _mm_prefetch((const char *)(next + i), _MM_HINT_T1);
-}
-
-/* a | (b & c) */
-ASSAY_INLINE __m512i or_and(__m512i a, __m512i b, __m512i c) {
-    return _mm512_ternarylogic_epi32(a, b, c, 0xf8);
 }
 
 /* -offset times the sum of each 4 activations: what turns unsigned codes into signed ones. */

@@ -4,6 +4,9 @@
 
 #include "impl/cpu/kernel.h"
 
+/* For the GEMV kernels that put the activations in their own order. */
+size_t gemv_apart_scratch(size_t k, size_t m);
+
 void gemm_q4_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q5_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q6_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
@@ -18,6 +21,10 @@ void gemm_q5_k_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q6_k_q8_256__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q8_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q4_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
+void gemm_iq4_xs_q8_256__avx512_gemv(const struct assay_cpu_args *a);
+void gemm_q4_1_q8_32__avx512_gemv(const struct assay_cpu_args *a);
+void gemm_q5_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
+void gemm_q5_1_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_iq4_nl_q8_32__avx512_gemv(const struct assay_cpu_args *a);
 void gemm_q2_k_q8_256__avx512_panel(const struct assay_cpu_args *a);
 void gemm_q3_k_q8_256__avx512_panel(const struct assay_cpu_args *a);

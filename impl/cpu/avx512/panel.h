@@ -8,12 +8,8 @@
 #ifndef ASSAY_IMPL_CPU_AVX512_PANEL_H
 #define ASSAY_IMPL_CPU_AVX512_PANEL_H
 
-#include <immintrin.h>
-#include <string.h>
-
 #include "impl/cpu/kernel.h"
-
-#define ASSAY_INLINE static inline __attribute__((always_inline))
+#include "simd.h"
 
 enum {
     PANEL_ROWS = 16,
@@ -101,6 +97,53 @@ ASSAY_INLINE void panel_load(const uint8_t *const row[PANEL_ROWS], size_t offset
     for (int r = 0; r < PANEL_ROWS; r++)
         in[r] = _mm256_loadu_si256((const __m256i *)(const void *)(row[r] + offset));
     panel_transpose(in, out);
+}
+
+/* The same of 16, 8 and 4 bytes of each row. */
+ASSAY_INLINE void panel_load16(const uint8_t *const row[PANEL_ROWS], size_t offset,
+                               __m512i out[4]) {
+    __m512i a[4], b[4];
+    for (int i = 0; i < 4; i++) {
+        __m512i v = _mm512_castsi128_si512(load128(row[i] + offset));
+        v = _mm512_inserti32x4(v, load128(row[i + 4] + offset), 1);
+        v = _mm512_inserti32x4(v, load128(row[i + 8] + offset), 2);
+        a[i] = _mm512_inserti32x4(v, load128(row[i + 12] + offset), 3);
+    }
+    for (int i = 0; i < 4; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        out[2 * i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        out[2 * i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+    }
+}
+
+ASSAY_INLINE void panel_load8(const uint8_t *const row[PANEL_ROWS], size_t offset,
+                              __m512i out[2]) {
+    __m128i pair[8];
+    for (int i = 0; i < 8; i++) {
+        int64_t hi;
+        memcpy(&hi, row[2 * i + 1] + offset, sizeof hi);
+        __m128i lo = _mm_loadl_epi64((const __m128i *)(const void *)(row[2 * i] + offset));
+        pair[i] = _mm_insert_epi64(lo, hi, 1);
+    }
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512i v[2];
+    for (int i = 0; i < 2; i++) {
+        v[i] = _mm512_inserti32x4(_mm512_castsi128_si512(pair[4 * i]), pair[4 * i + 1], 1);
+        v[i] = _mm512_inserti32x4(v[i], pair[4 * i + 2], 2);
+        v[i] = _mm512_inserti32x4(v[i], pair[4 * i + 3], 3);
+    }
+    out[0] = _mm512_permutex2var_epi32(v[0], even, v[1]);
+    out[1] = _mm512_permutex2var_epi32(v[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), v[1]);
+}
+
+ASSAY_INLINE __m512i panel_dwords(const uint8_t *const row[PANEL_ROWS], size_t offset) {
+    int32_t v[PANEL_ROWS];
+    for (int r = 0; r < PANEL_ROWS; r++)
+        memcpy(&v[r], row[r] + offset, sizeof v[r]);
+    return load512(v);
 }
 
 /* One vector of codes: columns at…at+3 of the 16 rows. */
