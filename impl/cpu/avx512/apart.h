@@ -6,8 +6,8 @@
 #include "impl/cpu/kernel.h"
 #include "simd.h"
 
-/* Element len·e + t of each 256 of a row goes to place 256/len·t + e of the same 256. out: m rows of
- * k padded to a multiple of 256. */
+/* Element len·e + t of each 256 of a row goes to place 256/len·t + e of the same 256. out: m rows
+ * of k padded to a multiple of 256. */
 ASSAY_INLINE void take_apart(const struct assay_act *act, const size_t len, int8_t *out) {
     const size_t entries = 64 / len; /* in a vector */
     uint8_t order[64];

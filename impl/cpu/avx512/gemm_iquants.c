@@ -11,10 +11,9 @@ enum { ENTRIES = 4 }; /* grid numbers of a row in a vector, one a byte */
 
 /* Byte `l` of each dword four times. */
 ASSAY_INLINE __m512i repeat_byte(__m512i v, int l) {
-    return _mm512_shuffle_epi8(
-        v, _mm512_add_epi32(_mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x04040404, 0x08080808,
-                                                                  0x0c0c0c0c)),
-                            _mm512_set1_epi32(l * 0x01010101)));
+    return _mm512_shuffle_epi8(v, _mm512_add_epi32(_mm512_broadcast_i32x4(_mm_setr_epi32(
+                                                       0, 0x04040404, 0x08080808, 0x0c0c0c0c)),
+                                                   _mm512_set1_epi32(l * 0x01010101)));
 }
 
 /* How the values of the codebook become weights. */
@@ -72,9 +71,8 @@ ASSAY_INLINE void store_grid4(const struct panel *p, size_t at, const uint8_t *p
     look_up(planes + (1 << bits), bits, x, high);
     for (int v = 0; v < 2; v++)
         for (int l = 0; l < ENTRIES; l++) {
-            const __m512i shift = _mm512_add_epi64(
-                _mm512_set1_epi64(0x2320232003000300),
-                _mm512_set1_epi8((char)(8 * l)));
+            const __m512i shift = _mm512_add_epi64(_mm512_set1_epi64(0x2320232003000300),
+                                                   _mm512_set1_epi8((char)(8 * l)));
             code[4 * v + l] = _mm512_mask_multishift_epi64_epi8(
                 _mm512_multishift_epi64_epi8(shift, low[v]), 0xcccccccccccccccc, shift, high[v]);
         }
@@ -138,10 +136,10 @@ static void unpack_iq2_xs(const struct panel *p, const uint8_t *const row[PANEL_
     const struct assay_iq_tables *t = assay_iq_tables();
     const __m512i levels = levels_2bit(assay_iq2_levels);
     /* Even bytes of the dwords of a lane of two vectors. */
-    const __m512i lane = _mm512_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0x10101010,
-                                           0x14141414, 0x18181818, 0x1c1c1c1c, 0x20202020,
-                                           0x24242424, 0x28282828, 0x2c2c2c2c, 0x30303030,
-                                           0x34343434, 0x38383838, 0x3c3c3c3c);
+    const __m512i lane =
+        _mm512_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0x10101010, 0x14141414, 0x18181818,
+                          0x1c1c1c1c, 0x20202020, 0x24242424, 0x28282828, 0x2c2c2c2c, 0x30303030,
+                          0x34343434, 0x38383838, 0x3c3c3c3c);
     const __m512i even = _mm512_add_epi8(lane, _mm512_set1_epi32(0x42400200));
     const __m512i odd = _mm512_add_epi8(lane, _mm512_set1_epi32(0x43410301));
     __m512 d = _mm512_mul_ps(panel_halves(row, offsetof(struct assay_block_iq2_xs, d)),
@@ -252,7 +250,8 @@ static void unpack_iq3_s(const struct panel *p, const uint8_t *const row[PANEL_R
 ASSAY_INLINE __m512i levels_iq1(void) {
     int32_t v;
     memcpy(&v, assay_iq1_levels, sizeof v);
-    __m512i eight = _mm512_slli_epi32(_mm512_and_si512(_mm512_set1_epi32(v), _mm512_set1_epi8(31)), 3);
+    __m512i eight =
+        _mm512_slli_epi32(_mm512_and_si512(_mm512_set1_epi32(v), _mm512_set1_epi8(31)), 3);
     return _mm512_xor_si512(eight, _mm512_set1_epi8((char)0x80));
 }
 
@@ -294,8 +293,7 @@ static void unpack_iq1_m(const struct panel *p, const uint8_t *const row[PANEL_R
     /* d: a nibble at the top of each half of the two dwords. */
     const __m512i nibble = _mm512_set1_epi32(0xf);
     __m512i bits = _mm512_srli_epi32(_mm512_and_si512(scales[0], _mm512_set1_epi32(0xf000)), 12);
-    bits = _mm512_or_si512(
-        bits, _mm512_slli_epi32(_mm512_srli_epi32(scales[0], 28), 4));
+    bits = _mm512_or_si512(bits, _mm512_slli_epi32(_mm512_srli_epi32(scales[0], 28), 4));
     bits = _mm512_or_si512(
         bits, _mm512_slli_epi32(_mm512_and_si512(_mm512_srli_epi32(scales[1], 12), nibble), 8));
     bits = _mm512_or_si512(bits, _mm512_slli_epi32(_mm512_srli_epi32(scales[1], 28), 12));

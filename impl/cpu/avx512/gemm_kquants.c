@@ -152,16 +152,20 @@ static void unpack_q3_k(const struct panel *p, const uint8_t *const row[PANEL_RO
                         size_t columns) {
     (void)columns;
     __m512 d = panel_halves(row, offsetof(struct assay_block_q3_k, d));
-    __m512i in[PANEL_ROWS], t[16], high[8];
-    for (int r = 0; r < PANEL_ROWS; r++) {
-        int8_t s[16];
-        assay_unpack_q3_k_scales(row[r] + offsetof(struct assay_block_q3_k, scales), s);
-        in[r] = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)s));
+    /* The dwords of scales: two of low nibbles, and one of pairs of high bits. */
+    __m512i dword[4], high[8];
+    panel_load16(row, offsetof(struct assay_block_q3_k, scales) - 4, dword);
+    for (int g = 0; g < 16; g++) {
+        __m512i low =
+            _mm512_srlv_epi32(dword[1 + g / 4 % 2], _mm512_set1_epi32(8 * (g % 4) + 4 * (g / 8)));
+        __m512i top =
+            _mm512_rorv_epi32(dword[3], _mm512_set1_epi32((8 * (g % 4) + 2 * (g / 4) + 28) % 32));
+        low = _mm512_and_si512(low, _mm512_set1_epi32(15));
+        __m512i v =
+            _mm512_sub_epi32(or_and(low, top, _mm512_set1_epi32(0x30)), _mm512_set1_epi32(32));
+        _mm512_store_ps(p->scale + (at / 16 + (size_t)g) * PANEL_ROWS,
+                        _mm512_mul_ps(_mm512_cvtepi32_ps(v), d));
     }
-    panel_transpose16(in, t);
-    for (size_t g = 0; g < 16; g++)
-        _mm512_store_ps(p->scale + (at / 16 + g) * PANEL_ROWS,
-                        _mm512_mul_ps(_mm512_cvtepi32_ps(t[g]), d));
     panel_load(row, offsetof(struct assay_block_q3_k, hmask), high);
     unpack_crumbs(p, row, offsetof(struct assay_block_q3_k, qs), at, high);
 }

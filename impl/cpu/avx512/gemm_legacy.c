@@ -62,8 +62,8 @@ static void unpack_q4_0(const struct panel *p, const uint8_t *const row[PANEL_RO
     for (size_t b = 0; b < columns / 32; b++) {
         size_t base = b * sizeof(struct assay_block_q4_0);
         legacy_scale(p, row, base, at + 32 * b);
-        unpack_nibbles(p, row, base + offsetof(struct assay_block_q4_0, qs), at + 32 * b, CODES_PLAIN,
-                       NULL);
+        unpack_nibbles(p, row, base + offsetof(struct assay_block_q4_0, qs), at + 32 * b,
+                       CODES_PLAIN, NULL);
     }
 }
 
@@ -83,8 +83,8 @@ static void unpack_iq4_nl(const struct panel *p, const uint8_t *const row[PANEL_
     for (size_t b = 0; b < columns / 32; b++) {
         size_t base = b * sizeof(struct assay_block_iq4_nl);
         legacy_scale(p, row, base, at + 32 * b);
-        unpack_nibbles(p, row, base + offsetof(struct assay_block_iq4_nl, qs), at + 32 * b, CODES_IQ4,
-                       NULL);
+        unpack_nibbles(p, row, base + offsetof(struct assay_block_iq4_nl, qs), at + 32 * b,
+                       CODES_IQ4, NULL);
     }
 }
 

@@ -20,9 +20,8 @@ static void unpack_tq2_0(const struct panel *p, const uint8_t *const row[PANEL_R
         for (size_t c = 0; c < 4; c++)
             for (size_t j = 0; j < 8; j++)
                 panel_store(p, at + 128 * h + 32 * c + 4 * j,
-                            _mm512_and_si512(
-                                _mm512_srlv_epi32(q[j], _mm512_set1_epi32(2 * (int)c)),
-                                _mm512_set1_epi8(3)));
+                            _mm512_and_si512(_mm512_srlv_epi32(q[j], _mm512_set1_epi32(2 * (int)c)),
+                                             _mm512_set1_epi8(3)));
     }
 }
 
@@ -53,9 +52,9 @@ static void unpack_q2_0(const struct panel *p, const uint8_t *const row[PANEL_RO
         panel_load16(row, base + offsetof(struct assay_block_q2_0, qs), q);
         store_scale(p, at + k, 64, panel_halves(row, base + offsetof(struct assay_block_q2_0, d)));
         for (size_t j = 0; j < 16; j++) /* a byte has four columns */
-            panel_store(p, at + k + 4 * j,
-                        _mm512_and_si512(spread_bits(q[j / 4], 8 * (int)(j % 4), 2),
-                                         _mm512_set1_epi8(3)));
+            panel_store(
+                p, at + k + 4 * j,
+                _mm512_and_si512(spread_bits(q[j / 4], 8 * (int)(j % 4), 2), _mm512_set1_epi8(3)));
     }
 }
 

@@ -18,8 +18,8 @@ ASSAY_INLINE __m512 iq4_xs_scales(const uint8_t *a, const uint8_t *b) {
     memcpy(&head[1], b, sizeof head[1]);
     __m512i h = join256(_mm256_set1_epi64x(head[0]), _mm256_set1_epi64x(head[1]));
     __m512i first = _mm512_shuffle_epi32(h, 0xa0), low = _mm512_shuffle_epi32(h, 0xf5);
-    low = _mm512_and_si512(_mm512_srlv_epi32(low, _mm512_slli_epi32(sub, 2)),
-                           _mm512_set1_epi32(15));
+    low =
+        _mm512_and_si512(_mm512_srlv_epi32(low, _mm512_slli_epi32(sub, 2)), _mm512_set1_epi32(15));
     /* Bits 2j of scales_h, the upper half of the dword, to bit 4. */
     __m512i high = _mm512_srlv_epi32(
         first, _mm512_add_epi32(_mm512_add_epi32(sub, sub), _mm512_set1_epi32(12)));
@@ -62,8 +62,8 @@ ASSAY_INLINE void gemv_iq4_xs(const struct assay_cpu_args *a, const int m) {
                 gemv_prefetch(a, block, block_bytes);
                 ASSAY_UNROLL
                 for (int v = 0; v < 2; v++) {
-                    __m512i q = load512(block + offsetof(struct assay_block_iq4_xs, qs) +
-                                        64 * (size_t)v);
+                    __m512i q =
+                        load512(block + offsetof(struct assay_block_iq4_xs, qs) + 64 * (size_t)v);
                     __m512i lo = iq4_values(_mm512_and_si512(q, nibble));
                     __m512i hi = iq4_values(_mm512_and_si512(_mm512_srli_epi16(q, 4), nibble));
                     const __m512i lane = _mm512_add_epi32(
@@ -73,8 +73,8 @@ ASSAY_INLINE void gemv_iq4_xs(const struct assay_cpu_args *a, const int m) {
                     for (int i = 0; i < m; i++) {
                         __m512i dot = _mm512_dpbusd_epi32(init[i][v], lo, low[i][v]);
                         dot = _mm512_dpbusd_epi32(dot, hi, high[i][v]);
-                        sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot),
-                                                    _mm512_mul_ps(s, d[i]), sum[i][r]);
+                        sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(s, d[i]),
+                                                    sum[i][r]);
                     }
                 }
             }

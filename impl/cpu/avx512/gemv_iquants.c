@@ -85,11 +85,11 @@ ASSAY_INLINE struct grid8 grid8(enum iq_type t, const struct assay_iq_tables *ta
     const __m512i plus = _mm512_set1_epi8(17), minus = _mm512_set1_epi8(15);
     if (t == IQ2_XXS) {
         const size_t at = offsetof(struct assay_block_iq2_xxs, group);
-        const __m512i dwords = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
-                                                 28, 30);
+        const __m512i dwords =
+            _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         __m512i va = load512(a + at), vb = load512(b + at);
-        __m512i word = _mm512_permutex2var_epi32(
-            va, _mm512_add_epi32(dwords, _mm512_set1_epi32(1)), vb);
+        __m512i word =
+            _mm512_permutex2var_epi32(va, _mm512_add_epi32(dwords, _mm512_set1_epi32(1)), vb);
         g.number = grid_index(_mm512_permutex2var_epi32(va, dwords, vb), _mm512_setzero_si512());
         g.side = sign_bytes(tab, spread_bits(word, 0, 7));
         g.scale = odd32(_mm512_srli_epi32(word, 28));
@@ -114,24 +114,22 @@ ASSAY_INLINE struct grid8 grid8(enum iq_type t, const struct assay_iq_tables *ta
         const size_t qh = offsetof(struct assay_block_iq1_s, qh);
         __m512i high = _mm512_cvtepu16_epi32(two_128(a + qh, b + qh));
         g.number = grid_index(two_256(a + qs, b + qs), spread_bits(high, 0, 3));
-        g.side = _mm512_mask_blend_epi32(
-            _mm512_test_epi32_mask(high, _mm512_set1_epi32(0x8000)), plus, minus);
-        g.scale = odd32(
-            _mm512_and_si512(_mm512_srli_epi32(high, 12), _mm512_set1_epi32(7)));
+        g.side = _mm512_mask_blend_epi32(_mm512_test_epi32_mask(high, _mm512_set1_epi32(0x8000)),
+                                         plus, minus);
+        g.scale = odd32(_mm512_and_si512(_mm512_srli_epi32(high, 12), _mm512_set1_epi32(7)));
     } else {
         const size_t qs = offsetof(struct assay_block_iq1_m, qs);
         const size_t qh = offsetof(struct assay_block_iq1_m, qh);
         const size_t scales = offsetof(struct assay_block_iq1_m, scales);
         __m512i high = spread_bits(_mm512_cvtepu16_epi32(two_128(a + qh, b + qh)), 0, 4);
         g.number = grid_index(two_256(a + qs, b + qs), high);
-        g.side = _mm512_mask_blend_epi8(
-            _mm512_test_epi8_mask(high, _mm512_set1_epi8(8)), plus, minus);
+        g.side =
+            _mm512_mask_blend_epi8(_mm512_test_epi8_mask(high, _mm512_set1_epi8(8)), plus, minus);
         /* Each of four words has the scales of two groups of 32 columns. */
         __m512i s = _mm512_cvtepu16_epi64(two_qwords(a + scales, b + scales));
         s = _mm512_or_si512(s, _mm512_slli_epi64(s, 26)); /* six bits on, a dword further */
         s = _mm512_or_si512(_mm512_and_si512(s, _mm512_set1_epi32(7)),
-                            _mm512_and_si512(_mm512_slli_epi32(s, 13),
-                                             _mm512_set1_epi32(0x70000)));
+                            _mm512_and_si512(_mm512_slli_epi32(s, 13), _mm512_set1_epi32(0x70000)));
         g.scale = odd16(s);
     }
     return g;
@@ -175,8 +173,8 @@ ASSAY_INLINE __m512i level_table(const int8_t *levels, int at, int width, int fa
     return load512(v);
 }
 
-/* Σ of weights 8e + t against each row of x, times the scales, in a dword for each 32 columns: added
- * to out, which for IQ1 is -16·Σx times the scales (fine) or without. */
+/* Σ of weights 8e + t against each row of x, times the scales, in a dword for each 32 columns:
+ * added to out, which for IQ1 is -16·Σx times the scales (fine) or without. */
 ASSAY_INLINE void grid8_dot(enum iq_type t, const struct grid8 *g, __m512i low, __m512i high,
                             const __m512i table[3], const int8_t *const x[GEMV_MAX_M], const int m,
                             __m512i acc[GEMV_MAX_M]) {
@@ -261,11 +259,10 @@ ASSAY_INLINE void gemv_grid8(enum iq_type t, const size_t block_bytes,
                     _mm512_set1_epi32(2 * v));
                 __m512i acc[GEMV_MAX_M];
                 for (int i = 0; i < m; i++)
-                    acc[i] = !iq1 ? _mm512_setzero_si512()
-                             : fine_scales(t)
-                                 ? _mm512_dpwssd_epi32(_mm512_setzero_si512(), init[i],
-                                                       grid[v].scale)
-                                 : _mm512_madd_epi16(init[i], _mm512_set1_epi16(1));
+                    acc[i] = !iq1             ? _mm512_setzero_si512()
+                             : fine_scales(t) ? _mm512_dpwssd_epi32(_mm512_setzero_si512(), init[i],
+                                                                    grid[v].scale)
+                                              : _mm512_madd_epi16(init[i], _mm512_set1_epi16(1));
                 grid8_dot(t, &grid[v], low[v], high[v], table, xb, m, acc);
                 for (int i = 0; i < m; i++)
                     sum[i][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]),
@@ -275,8 +272,8 @@ ASSAY_INLINE void gemv_grid8(enum iq_type t, const size_t block_bytes,
         for (int i = 0; i < m; i++) {
             float out[GEMV_ROWS];
             for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_mask_reduce_add_ps((__mmask16)(r % 2 ? 0xff00 : 0x00ff),
-                                                   sum[i][r / 2]);
+                out[r] =
+                    _mm512_mask_reduce_add_ps((__mmask16)(r % 2 ? 0xff00 : 0x00ff), sum[i][r / 2]);
             gemv_store(a, n0, &g, (size_t)i, out);
         }
     }
@@ -301,8 +298,8 @@ ASSAY_INLINE struct grid4 grid4(enum iq_type t, const struct assay_iq_tables *ta
                        load256(block + offsetof(struct assay_block_iq3_xxs, signs_scale))));
         g.number = grid_index(load512(block + offsetof(struct assay_block_iq3_xxs, qs)),
                               _mm512_setzero_si512());
-        g.signs = sign_bytes(tab, _mm512_multishift_epi64_epi8(
-                                      _mm512_set1_epi64(0x35352e2e07070000), word));
+        g.signs = sign_bytes(
+            tab, _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x35352e2e07070000), word));
         g.scale = odd32(_mm512_srli_epi32(word, 28));
     } else {
         uint64_t qh;
@@ -312,8 +309,8 @@ ASSAY_INLINE struct grid4 grid4(enum iq_type t, const struct assay_iq_tables *ta
         g.number = grid_index(load512(block + offsetof(struct assay_block_iq3_s, qs)),
                               _mm512_setzero_si512());
         g.number.bit[1] = qh;
-        __m512i signs = _mm512_cvtepu8_epi16(
-            load256(block + offsetof(struct assay_block_iq3_s, signs)));
+        __m512i signs =
+            _mm512_cvtepu8_epi16(load256(block + offsetof(struct assay_block_iq3_s, signs)));
         g.signs = _mm512_or_si512(signs, _mm512_slli_epi16(signs, 8));
         __m512i s = _mm512_srlv_epi32(_mm512_set1_epi32(scales), _mm512_slli_epi32(pairs, 2));
         g.scale = odd32(_mm512_and_si512(s, _mm512_set1_epi32(15)));
@@ -324,8 +321,7 @@ ASSAY_INLINE struct grid4 grid4(enum iq_type t, const struct assay_iq_tables *ta
 ASSAY_INLINE void gemv_grid4(enum iq_type t, const size_t block_bytes,
                              const struct assay_cpu_args *a, const int m) {
     const struct assay_iq_tables *tab = assay_iq_tables();
-    const int8_t *levels =
-        (const int8_t *)(t == IQ3_S ? assay_iq3_s_levels : assay_iq3_xxs_levels);
+    const int8_t *levels = (const int8_t *)(t == IQ3_S ? assay_iq3_s_levels : assay_iq3_xxs_levels);
     const int8_t *x = a->scratch;
     const uint8_t *planes = t == IQ3_S ? tab->planes_iq3_s[0] : tab->planes_iq3_xxs[0];
     const int bits = t == IQ3_S ? 9 : 8;
@@ -358,13 +354,11 @@ ASSAY_INLINE void gemv_grid4(enum iq_type t, const size_t block_bytes,
                         acc[i] = _mm512_setzero_si512();
                     ASSAY_UNROLL
                     for (int l = 0; l < 4; l++) {
-                        __m512i w =
-                            _mm512_permutexvar_epi8(l < 2 ? low[v] : high[v], table[l % 2]);
+                        __m512i w = _mm512_permutexvar_epi8(l < 2 ? low[v] : high[v], table[l % 2]);
                         __mmask64 minus = _mm512_test_epi8_mask(
                             grid[v].signs, _mm512_set1_epi16((short)(0x1001 << l)));
                         for (int i = 0; i < m; i++) {
-                            __m512i xl =
-                                load512(x + (size_t)i * a->k + 256 * b + 64 * (size_t)l);
+                            __m512i xl = load512(x + (size_t)i * a->k + 256 * b + 64 * (size_t)l);
                             xl = _mm512_mask_sub_epi8(xl, minus, _mm512_setzero_si512(), xl);
                             acc[i] = _mm512_dpbusd_epi32(acc[i], w, xl);
                         }

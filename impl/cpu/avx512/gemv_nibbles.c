@@ -1,12 +1,19 @@
 /* GEMV of the types whose blocks of 32 hold 16 bytes of nibbles under their own scale: Q4_0, Q4_1,
- * Q5_0, Q5_1, IQ4_NL and MXFP4. Four blocks a step: byte j of a block's 16 has weights j and 16 + j,
- * so two vectors of 64 weights, a block a 128-bit lane. */
+ * Q5_0, Q5_1, IQ4_NL and MXFP4. Four blocks a step: byte j of a block's 16 has weights j and 16 +
+ * j, so two vectors of 64 weights, a block a 128-bit lane. */
 #include "gemv.h"
 #include "impl/blocks.h"
 #include "kernels.h"
 #include "nibbles.h"
 
-enum nibble_type { NIBBLE_Q4_0, NIBBLE_Q4_1, NIBBLE_Q5_0, NIBBLE_Q5_1, NIBBLE_IQ4_NL, NIBBLE_MXFP4 };
+enum nibble_type {
+    NIBBLE_Q4_0,
+    NIBBLE_Q4_1,
+    NIBBLE_Q5_0,
+    NIBBLE_Q5_1,
+    NIBBLE_IQ4_NL,
+    NIBBLE_MXFP4
+};
 
 enum { STEP = 4 }; /* blocks */
 
@@ -18,10 +25,9 @@ struct nibble_form {
 };
 
 ASSAY_INLINE struct nibble_form nibble_form(enum nibble_type t) {
-    const size_t bytes[] = {
-        sizeof(struct assay_block_q4_0),   sizeof(struct assay_block_q4_1),
-        sizeof(struct assay_block_q5_0),   sizeof(struct assay_block_q5_1),
-        sizeof(struct assay_block_iq4_nl), sizeof(struct assay_block_mxfp4)};
+    const size_t bytes[] = {sizeof(struct assay_block_q4_0),   sizeof(struct assay_block_q4_1),
+                            sizeof(struct assay_block_q5_0),   sizeof(struct assay_block_q5_1),
+                            sizeof(struct assay_block_iq4_nl), sizeof(struct assay_block_mxfp4)};
     const int offset[] = {8, 0, 16, 0, NIBBLE_OFFSET, NIBBLE_OFFSET};
     return (struct nibble_form){
         .bytes = bytes[t],
@@ -84,10 +90,10 @@ ASSAY_INLINE struct step_places step_places(enum nibble_type t, struct nibble_fo
 ASSAY_INLINE __m512 step_scales(enum nibble_type t, const struct step_places *at,
                                 struct step_bytes s) {
     if (t == NIBBLE_MXFP4)
-        return half_e8m0(_mm512_maskz_permutex2var_epi8(0x1111111111111111, s.first, at->scales,
-                                                        s.last));
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(
-        _mm512_permutex2var_epi16(s.first, at->scales, s.last)));
+        return half_e8m0(
+            _mm512_maskz_permutex2var_epi8(0x1111111111111111, s.first, at->scales, s.last));
+    return _mm512_cvtph_ps(
+        _mm512_castsi512_si256(_mm512_permutex2var_epi16(s.first, at->scales, s.last)));
 }
 
 /* The activations of a step for each row of x. */
@@ -147,8 +153,8 @@ ASSAY_INLINE void nibble_step(enum nibble_type t, struct nibble_form f,
             high = fp4_values(high);
         }
         if (f.fifth) {
-            __m128i bits = _mm512_castsi512_si128(
-                _mm512_permutex2var_epi8(s.first, at->fifth, s.last));
+            __m128i bits =
+                _mm512_castsi512_si128(_mm512_permutex2var_epi8(s.first, at->fifth, s.last));
             low = _mm512_mask_add_epi8(low, (uint64_t)_mm_cvtsi128_si64(bits), low, bit4);
             high = _mm512_mask_add_epi8(high, (uint64_t)_mm_extract_epi64(bits, 1), high, bit4);
         }
@@ -156,8 +162,8 @@ ASSAY_INLINE void nibble_step(enum nibble_type t, struct nibble_form f,
         for (int i = 0; i < m; i++) {
             __m512i dot = _mm512_dpbusd_epi32(x.init[i], low, x.low[i]);
             dot = _mm512_dpbusd_epi32(dot, high, x.high[i]);
-            sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(d, x.d[i]),
-                                        sum[i][r]);
+            sum[i][r] =
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(d, x.d[i]), sum[i][r]);
         }
         if (f.mins) {
             /* In one of the four lanes of a block. */

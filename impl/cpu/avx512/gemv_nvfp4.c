@@ -26,8 +26,8 @@ ASSAY_INLINE void nvfp4_scales(const struct gemv_rows *g, size_t at, const bool 
     for (int v = 0; v < 2; v++) {
         __m512i a = _mm512_maskz_loadu_epi8(some, g->row[2 * v] + at);
         __m512i b = _mm512_maskz_loadu_epi8(some, g->row[2 * v + 1] + at);
-        out[v] = half_ue4m3(_mm512_cvtepu8_epi32(
-            _mm512_castsi512_si128(_mm512_permutex2var_epi32(a, heads, b))));
+        out[v] = half_ue4m3(
+            _mm512_cvtepu8_epi32(_mm512_castsi512_si128(_mm512_permutex2var_epi32(a, heads, b))));
     }
 }
 
@@ -47,8 +47,7 @@ ASSAY_INLINE void nvfp4_step(const struct assay_cpu_args *a, const struct gemv_r
                                    gemv_offset(high[i], NIBBLE_OFFSET));
         d[i] = _mm512_permutexvar_ps(
             _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
-            _mm512_castps128_ps512(
-                _mm_loadu_ps(a->act->d + (size_t)i * a->act->d_stride + 2 * b)));
+            _mm512_castps128_ps512(_mm_loadu_ps(a->act->d + (size_t)i * a->act->d_stride + 2 * b)));
     }
     __m512 scales[2];
     nvfp4_scales(g, b * BYTES, pair, scales);
@@ -59,15 +58,15 @@ ASSAY_INLINE void nvfp4_step(const struct assay_cpu_args *a, const struct gemv_r
         __m512i q = nvfp4_nibbles(p, pair);
         __m512i lo = fp4_values(_mm512_and_si512(q, nibble));
         __m512i hi = fp4_values(_mm512_and_si512(_mm512_srli_epi16(q, 4), nibble));
-        const __m512i lane = _mm512_add_epi32(
-            _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
-            _mm512_set1_epi32(8 * (r % 2)));
+        const __m512i lane =
+            _mm512_add_epi32(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                             _mm512_set1_epi32(8 * (r % 2)));
         __m512 scale = _mm512_permutexvar_ps(lane, scales[r / 2]);
         for (int i = 0; i < m; i++) {
             __m512i dot = _mm512_dpbusd_epi32(init[i], lo, low[i]);
             dot = _mm512_dpbusd_epi32(dot, hi, high[i]);
-            sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, d[i]),
-                                        sum[i][r]);
+            sum[i][r] =
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale, d[i]), sum[i][r]);
         }
     }
 }

@@ -1,6 +1,6 @@
-/* GEMV of the types with codes of one or two bits or ternary digits, and one scale for many of them:
- * TQ1_0, TQ2_0, Q2_0 and Q1_0. Code v of each byte is one vector of weights; the activations are
- * put in that order first. */
+/* GEMV of the types with codes of one or two bits or ternary digits, and one scale for many of
+ * them: TQ1_0, TQ2_0, Q2_0 and Q1_0. Code v of each byte is one vector of weights; the activations
+ * are put in that order first. */
 #include "apart.h"
 #include "gemv.h"
 #include "impl/blocks.h"
@@ -79,12 +79,12 @@ ASSAY_INLINE __m512 low_scales(enum low_type t, const uint8_t *p, size_t columns
                sizeof d);
         return _mm512_set1_ps(_cvtsh_ss(d) * (1.0f / (float)low_unit(t)));
     }
-    const __m512i place = _mm512_castsi256_si512(_mm256_setr_epi16(
-        0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
+    const __m512i place = _mm512_castsi256_si512(
+        _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
     __mmask64 some =
         columns == 256 ? ~0ull : (1ull << columns / 64 * sizeof(struct assay_block_q2_0)) - 1;
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(
-        _mm512_permutexvar_epi16(place, _mm512_maskz_loadu_epi8(some, p))));
+    return _mm512_cvtph_ps(
+        _mm512_castsi512_si256(_mm512_permutexvar_epi16(place, _mm512_maskz_loadu_epi8(some, p))));
 }
 
 ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
@@ -101,7 +101,8 @@ ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
     for (int i = 0; i < m; i++) {
         init[i] = _mm512_setzero_si512();
         for (int v = 0; v < codes; v++) {
-            x[i][v] = load512(acts + (((size_t)i * steps + k / 256) * (size_t)codes + (size_t)v) * 64);
+            x[i][v] =
+                load512(acts + (((size_t)i * steps + k / 256) * (size_t)codes + (size_t)v) * 64);
             init[i] = _mm512_add_epi32(init[i], gemv_offset(x[i][v], low_unit(t)));
         }
         const float *di = a->act->d + (size_t)i * a->act->d_stride;
@@ -126,8 +127,8 @@ ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
                 acc[i] = _mm512_dpbusd_epi32(acc[i], c, x[i][v]);
         }
         for (int i = 0; i < m; i++)
-            sum[i][r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), _mm512_mul_ps(scale, d[i]),
-                                        sum[i][r]);
+            sum[i][r] =
+                _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), _mm512_mul_ps(scale, d[i]), sum[i][r]);
     }
 }
 
@@ -163,8 +164,8 @@ ASSAY_INLINE void gemv_low(enum low_type t, const struct assay_cpu_args *a, cons
 
 /* The two blocks at p, of which the second exists if `pair`. */
 ASSAY_INLINE __m512i q1_0_load(const uint8_t *p, const bool pair) {
-    return _mm512_maskz_loadu_epi8(
-        (1ull << (pair ? 2 : 1) * sizeof(struct assay_block_q1_0)) - 1, p);
+    return _mm512_maskz_loadu_epi8((1ull << (pair ? 2 : 1) * sizeof(struct assay_block_q1_0)) - 1,
+                                   p);
 }
 
 ASSAY_INLINE void q1_0_step(const struct assay_cpu_args *a, const struct gemv_rows *g, size_t k,
@@ -173,8 +174,8 @@ ASSAY_INLINE void q1_0_step(const struct assay_cpu_args *a, const struct gemv_ro
     const __m512i bytes = _mm512_setr_epi64(
         0x0908070605040302, 0x11100f0e0d0c0b0a, 0x1b1a191817161514, 0x232221201f1e1d1c,
         0x4948474645444342, 0x51504f4e4d4c4b4a, 0x5b5a595857565554, 0x636261605f5e5d5c);
-    const __m512i words = _mm512_castsi256_si512(_mm256_setr_epi16(
-        0, 0, 0, 0, 9, 9, 9, 9, 32, 32, 32, 32, 41, 41, 41, 41));
+    const __m512i words = _mm512_castsi256_si512(
+        _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 32, 32, 32, 32, 41, 41, 41, 41));
     const size_t at = k / 128 * sizeof(struct assay_block_q1_0), padded = (a->k + 255) / 256 * 256;
     const int8_t *acts = a->scratch;
     __m512i q[2];
@@ -190,8 +191,8 @@ ASSAY_INLINE void q1_0_step(const struct assay_cpu_args *a, const struct gemv_ro
     }
     for (int i = 0; i < m; i++) {
         const int8_t *x = acts + (size_t)i * padded + k;
-        __m512 d = _mm512_castsi512_ps(_mm512_broadcast_i64x4(
-            load256(a->act->d + (size_t)i * a->act->d_stride + k / 32)));
+        __m512 d = _mm512_castsi512_ps(
+            _mm512_broadcast_i64x4(load256(a->act->d + (size_t)i * a->act->d_stride + k / 32)));
         __m512i acc[2], plain = _mm512_setzero_si512();
         acc[0] = acc[1] = _mm512_setzero_si512();
         ASSAY_UNROLL
@@ -202,8 +203,8 @@ ASSAY_INLINE void q1_0_step(const struct assay_cpu_args *a, const struct gemv_ro
                 /* Twice bit v: the weights are 2·bit - 1. */
                 __m512i bits = v == 0 ? _mm512_add_epi8(q[r], q[r])
                                       : _mm512_srli_epi16(q[r], (unsigned)(v - 1));
-                acc[r] = _mm512_dpbusd_epi32(
-                    acc[r], _mm512_and_si512(bits, _mm512_set1_epi8(2)), xv);
+                acc[r] =
+                    _mm512_dpbusd_epi32(acc[r], _mm512_and_si512(bits, _mm512_set1_epi8(2)), xv);
             }
         }
         for (int r = 0; r < 2; r++)
@@ -226,8 +227,8 @@ ASSAY_INLINE void gemv_q1_0(const struct assay_cpu_args *a, const int m) {
         for (int i = 0; i < m; i++) {
             float out[GEMV_ROWS];
             for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_mask_reduce_add_ps((__mmask16)(r % 2 ? 0xff00 : 0x00ff),
-                                                   sum[i][r / 2]);
+                out[r] =
+                    _mm512_mask_reduce_add_ps((__mmask16)(r % 2 ? 0xff00 : 0x00ff), sum[i][r / 2]);
             gemv_store(a, n0, &g, (size_t)i, out);
         }
     }

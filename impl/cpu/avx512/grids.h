@@ -1,6 +1,6 @@
-/* Look-ups in the codebooks of IQ1, IQ2 and IQ3, 64 grid numbers at a time. The codebooks are planes
- * of packed codes (impl/iq_tables.h), short enough for VPERMI2B: a plane of 256 entries is four
- * registers. */
+/* Look-ups in the codebooks of IQ1, IQ2 and IQ3, 64 grid numbers at a time. The codebooks are
+ * planes of packed codes (impl/iq_tables.h), short enough for VPERMI2B: a plane of 256 entries is
+ * four registers. */
 #ifndef ASSAY_IMPL_CPU_AVX512_GRIDS_H
 #define ASSAY_IMPL_CPU_AVX512_GRIDS_H
 
@@ -35,8 +35,8 @@ ASSAY_INLINE void look_up_7(const uint8_t *plane, const struct grid_index x[2], 
         __m512i a[2], b[2];                                                                        \
         look_up_##half(plane, x, a);                                                               \
         look_up_##half(plane + (1 << (half)), x, b);                                               \
-        out[0] = _mm512_mask_blend_epi8(x[0].bit[(half) - 7], a[0], b[0]);                         \
-        out[1] = _mm512_mask_blend_epi8(x[1].bit[(half) - 7], a[1], b[1]);                         \
+        out[0] = _mm512_mask_blend_epi8(x[0].bit[(half)-7], a[0], b[0]);                           \
+        out[1] = _mm512_mask_blend_epi8(x[1].bit[(half)-7], a[1], b[1]);                           \
     }
 LOOK_UP(8, 7)
 LOOK_UP(9, 8)

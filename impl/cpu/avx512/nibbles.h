@@ -17,11 +17,9 @@ ASSAY_INLINE __m512i iq4_values(__m512i index) {
 
 /* Twice the values of E2M1. */
 ASSAY_INLINE __m512i fp4_values(__m512i index) {
-    const __m128i values =
-        _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_xor_si128(
-                                   values, _mm_set1_epi8((char)NIBBLE_OFFSET))),
-                               index);
+    const __m128i values = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    return _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_xor_si128(values, _mm_set1_epi8((char)NIBBLE_OFFSET))), index);
 }
 
 /* Half the value of E8M0 exponents, 2^(e - 128): from e = 2 on a normal number, below that a

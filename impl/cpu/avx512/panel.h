@@ -119,8 +119,7 @@ ASSAY_INLINE void panel_load16(const uint8_t *const row[PANEL_ROWS], size_t offs
     }
 }
 
-ASSAY_INLINE void panel_load8(const uint8_t *const row[PANEL_ROWS], size_t offset,
-                              __m512i out[2]) {
+ASSAY_INLINE void panel_load8(const uint8_t *const row[PANEL_ROWS], size_t offset, __m512i out[2]) {
     __m128i pair[8];
     for (int i = 0; i < 8; i++) {
         int64_t hi;
@@ -128,7 +127,8 @@ ASSAY_INLINE void panel_load8(const uint8_t *const row[PANEL_ROWS], size_t offse
         __m128i lo = _mm_loadl_epi64((const __m128i *)(const void *)(row[2 * i] + offset));
         pair[i] = _mm_insert_epi64(lo, hi, 1);
     }
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     __m512i v[2];
     for (int i = 0; i < 2; i++) {
         v[i] = _mm512_inserti32x4(_mm512_castsi128_si512(pair[4 * i]), pair[4 * i + 1], 1);

@@ -31,11 +31,11 @@ ASSAY_INLINE __m512i or_and(__m512i a, __m512i b, __m512i c) {
     return _mm512_ternarylogic_epi32(a, b, c, 0xf8);
 }
 
-/* From each of four consecutive places of a dword, `first` on and `width` bits apart, bits to the low
- * ends of its four bytes; what stands above them is noise. */
+/* From each of four consecutive places of a dword, `first` on and `width` bits apart, bits to the
+ * low ends of its four bytes; what stands above them is noise. */
 ASSAY_INLINE __m512i spread_bits(__m512i v, int first, int width) {
-    __m512i shift = _mm512_add_epi8(_mm512_set1_epi8((char)first),
-                                    _mm512_set1_epi32(width * 0x03020100));
+    __m512i shift =
+        _mm512_add_epi8(_mm512_set1_epi8((char)first), _mm512_set1_epi32(width * 0x03020100));
     return _mm512_multishift_epi64_epi8(
         _mm512_add_epi8(shift, _mm512_set1_epi64(0x2020202000000000)), v);
 }

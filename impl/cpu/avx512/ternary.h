@@ -6,8 +6,8 @@
 
 enum { TERNARY_UNIT = 64 }; /* digits come as multiples of this */
 
-/* The next ternary digit of each byte, times TERNARY_UNIT; *p goes on to the one after it. The bytes
- * are fractions of 256 in base 3: a digit is ⌊3p/256⌋, what follows it is 3p mod 256. */
+/* The next ternary digit of each byte, times TERNARY_UNIT; *p goes on to the one after it. The
+ * bytes are fractions of 256 in base 3: a digit is ⌊3p/256⌋, what follows it is 3p mod 256. */
 ASSAY_INLINE __m512i ternary_digit(__m512i *p) {
     /* ⌊3p/4⌋ has the digit in its top two bits. The averages round up, which p - 1 makes good
      * wherever the digit changes. */
