@@ -146,19 +146,14 @@ ASSAY_INLINE void gemv_k23(const struct assay_cpu_args *a, const bool q3, const 
     }
 }
 
-void gemm_q2_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
+ASSAY_INLINE void gemv_k23_m(const struct assay_cpu_args *a, const bool q3) {
     switch (a->act->m) {
-    case 1: gemv_k23(a, false, 1); break;
-    case 2: gemv_k23(a, false, 2); break;
-    default: gemv_k23(a, false, 3);
+    case 1: gemv_k23(a, q3, 1); break;
+    case 2: gemv_k23(a, q3, 2); break;
+    default: gemv_k23(a, q3, 3);
     }
 }
 
-void gemm_q3_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
-    switch (a->act->m) {
-    case 1: gemv_k23(a, true, 1); break;
-    case 2: gemv_k23(a, true, 2); break;
-    case 3: gemv_k23(a, true, 3); break;
-    default: gemv_k23(a, true, 4);
-    }
-}
+void gemm_q2_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) { gemv_k23_m(a, false); }
+
+void gemm_q3_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) { gemv_k23_m(a, true); }

@@ -34,7 +34,7 @@ const struct assay_cpu_kernel assay_kernels_avx512[] = {
     PANEL (Q8_0,    "q8_0_q8_32",    ASSAY_ACTF_Q8_32,  gemm_q8_0_q8_32__avx512_panel,     32),
     GEMV  (Q2_K,    "q2_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q2_k_q8_256__avx512_gemv,     256, 3),
     PANEL (Q2_K,    "q2_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q2_k_q8_256__avx512_panel,    16),
-    GEMV  (Q3_K,    "q3_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q3_k_q8_256__avx512_gemv,     256, 4),
+    GEMV  (Q3_K,    "q3_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q3_k_q8_256__avx512_gemv,     256, 3),
     PANEL (Q3_K,    "q3_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q3_k_q8_256__avx512_panel,    16),
     GEMV  (Q4_K,    "q4_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q4_k_q8_256__avx512_gemv,     256, 3),
     PANEL (Q4_K,    "q4_k_q8_256",   ASSAY_ACTF_Q8_256, gemm_q4_k_q8_256__avx512_panel,    32),
