@@ -13,8 +13,39 @@ enum low_type { LOW_TQ1_0, LOW_TQ2_0, LOW_Q2_0 };
 
 ASSAY_INLINE int low_codes(enum low_type t) { return t == LOW_TQ1_0 ? 5 : 4; }
 
-/* What stands for the weights -1, 0 and 1 is 0, `unit` and twice that. */
-ASSAY_INLINE int low_unit(enum low_type t) { return t == LOW_TQ1_0 ? TERNARY_UNIT : 1; }
+/* What bytes of TQ1_0 hold: five digits as two bits each, three in `first`, two in `last`. One
+ * look-up in tables of 256 entries costs less than five multiplications of fractions. */
+struct digit_tables {
+    __m512i first[4], last[4];
+    __m512i code[3]; /* two bits at bit 2i of six */
+};
+
+ASSAY_INLINE struct digit_tables digit_tables(void) {
+    struct digit_tables t;
+    uint8_t byte[64], code[3][64];
+    for (int i = 0; i < 64; i++) {
+        byte[i] = (uint8_t)i;
+        for (int j = 0; j < 3; j++)
+            code[j][i] = (uint8_t)(i >> 2 * j & 3);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512i p = _mm512_add_epi8(load512(byte), _mm512_set1_epi8((char)(64 * i)));
+        __m512i v = _mm512_srli_epi16(ternary_digit(&p), 6);
+        v = _mm512_or_si512(v, _mm512_srli_epi16(ternary_digit(&p), 4));
+        t.first[i] = _mm512_or_si512(v, _mm512_srli_epi16(ternary_digit(&p), 2));
+        v = _mm512_srli_epi16(ternary_digit(&p), 6);
+        t.last[i] = _mm512_or_si512(v, _mm512_srli_epi16(ternary_digit(&p), 4));
+    }
+    for (int j = 0; j < 3; j++)
+        t.code[j] = load512(code[j]);
+    return t;
+}
+
+/* Entries of a table of 256 for the bytes of q. */
+ASSAY_INLINE __m512i table_256(const __m512i t[4], __m512i q) {
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(q), _mm512_permutex2var_epi8(t[0], q, t[1]),
+                                  _mm512_permutex2var_epi8(t[2], q, t[3]));
+}
 
 /* The activations of 256 columns as low_codes() vectors. */
 ASSAY_INLINE void low_acts(enum low_type t, const struct assay_act *act, int8_t *out) {
@@ -61,12 +92,18 @@ _Static_assert(offsetof(struct assay_block_tq1_0, qh) ==
                    offsetof(struct assay_block_tq1_0, qs) + 48,
                "low_bytes reads qs and qh at once");
 
-/* Code v from bytes that go from step to step in *p. */
-ASSAY_INLINE __m512i low_code(enum low_type t, __m512i *p, int v) {
-    if (t != LOW_TQ1_0)
-        return _mm512_and_si512(v ? _mm512_srli_epi16(*p, (unsigned)(2 * v)) : *p,
-                                _mm512_set1_epi8(3));
-    return ternary_digit(p);
+/* The codes of 64 bytes: 0, 1 and 2 are the weights -1, 0 and 1. */
+ASSAY_INLINE void low_unpack(enum low_type t, const struct digit_tables *tables, __m512i q,
+                             __m512i code[5]) {
+    if (t == LOW_TQ1_0) {
+        __m512i first = table_256(tables->first, q), last = table_256(tables->last, q);
+        for (int v = 0; v < 5; v++)
+            code[v] = _mm512_permutexvar_epi8(v < 3 ? first : last, tables->code[v % 3]);
+        return;
+    }
+    for (int v = 0; v < 4; v++)
+        code[v] =
+            _mm512_and_si512(v ? _mm512_srli_epi16(q, (unsigned)(2 * v)) : q, _mm512_set1_epi8(3));
 }
 
 /* Scales: one a row (TQ1_0, TQ2_0), or of each block of 64 in the four lanes that it has. */
@@ -77,7 +114,7 @@ ASSAY_INLINE __m512 low_scales(enum low_type t, const uint8_t *p, size_t columns
                p + (t == LOW_TQ1_0 ? offsetof(struct assay_block_tq1_0, d)
                                    : offsetof(struct assay_block_tq2_0, d)),
                sizeof d);
-        return _mm512_set1_ps(_cvtsh_ss(d) * (1.0f / (float)low_unit(t)));
+        return _mm512_set1_ps(_cvtsh_ss(d));
     }
     const __m512i place = _mm512_castsi256_si512(
         _mm256_setr_epi16(0, 0, 0, 0, 9, 9, 9, 9, 18, 18, 18, 18, 27, 27, 27, 27));
@@ -89,7 +126,8 @@ ASSAY_INLINE __m512 low_scales(enum low_type t, const uint8_t *p, size_t columns
 
 ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
                            const struct gemv_rows *g, size_t k, size_t columns, __m512i place,
-                           const int m, __m512 sum[GEMV_MAX_M][GEMV_ROWS]) {
+                           const struct digit_tables *tables, const int m,
+                           __m512 sum[GEMV_MAX_M][GEMV_ROWS]) {
     const size_t bytes = t == LOW_TQ1_0   ? sizeof(struct assay_block_tq1_0)
                          : t == LOW_TQ2_0 ? sizeof(struct assay_block_tq2_0)
                                           : 4 * sizeof(struct assay_block_q2_0);
@@ -103,7 +141,7 @@ ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
         for (int v = 0; v < codes; v++) {
             x[i][v] =
                 load512(acts + (((size_t)i * steps + k / 256) * (size_t)codes + (size_t)v) * 64);
-            init[i] = _mm512_add_epi32(init[i], gemv_offset(x[i][v], low_unit(t)));
+            init[i] = _mm512_add_epi32(init[i], gemv_offset(x[i][v], 1));
         }
         const float *di = a->act->d + (size_t)i * a->act->d_stride;
         d[i] = t != LOW_Q2_0
@@ -116,16 +154,15 @@ ASSAY_INLINE void low_step(enum low_type t, const struct assay_cpu_args *a,
     for (int r = 0; r < GEMV_ROWS; r++) {
         const uint8_t *p = g->row[r] + k / 256 * bytes;
         gemv_prefetch(a, p, bytes);
-        __m512i q = low_bytes(t, p, columns, place), acc[GEMV_MAX_M];
+        __m512i code[5], acc[GEMV_MAX_M];
+        low_unpack(t, tables, low_bytes(t, p, columns, place), code);
         __m512 scale = low_scales(t, p, columns);
         for (int i = 0; i < m; i++)
             acc[i] = init[i];
         ASSAY_UNROLL
-        for (int v = 0; v < codes; v++) {
-            __m512i c = low_code(t, &q, v);
+        for (int v = 0; v < codes; v++)
             for (int i = 0; i < m; i++)
-                acc[i] = _mm512_dpbusd_epi32(acc[i], c, x[i][v]);
-        }
+                acc[i] = _mm512_dpbusd_epi32(acc[i], code[v], x[i][v]);
         for (int i = 0; i < m; i++)
             sum[i][r] =
                 _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[i]), _mm512_mul_ps(scale, d[i]), sum[i][r]);
@@ -140,6 +177,7 @@ ASSAY_INLINE void gemv_low(enum low_type t, const struct assay_cpu_args *a, cons
         order[i] = (uint8_t)(at < 64 ? at : 64 + at - (4 * sizeof(struct assay_block_q2_0) - 64));
     }
     const __m512i place = load512(order);
+    const struct digit_tables tables = digit_tables();
     for (size_t n0 = 0; n0 < a->n; n0 += GEMV_ROWS) {
         struct gemv_rows g = gemv_rows_at(a, n0);
         __m512 sum[GEMV_MAX_M][GEMV_ROWS];
@@ -148,9 +186,9 @@ ASSAY_INLINE void gemv_low(enum low_type t, const struct assay_cpu_args *a, cons
                 sum[i][r] = _mm512_setzero_ps();
         size_t k = 0;
         for (; k + 256 <= a->k; k += 256)
-            low_step(t, a, &g, k, 256, place, m, sum);
+            low_step(t, a, &g, k, 256, place, &tables, m, sum);
         if (k < a->k)
-            low_step(t, a, &g, k, a->k - k, place, m, sum);
+            low_step(t, a, &g, k, a->k - k, place, &tables, m, sum);
         for (int i = 0; i < m; i++) {
             float out[GEMV_ROWS];
             for (int r = 0; r < GEMV_ROWS; r++)

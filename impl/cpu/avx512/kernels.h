@@ -4,8 +4,8 @@
 
 #include "impl/cpu/kernel.h"
 
-/* Scratch of the GEMV kernels that put the activations in their own order: up to five vectors for 256
- * columns (TQ1_0). */
+/* Scratch of the GEMV kernels that put the activations in their own order: up to five vectors for
+ * 256 columns (TQ1_0). */
 size_t gemv_apart_scratch(size_t k, size_t m);
 
 void gemm_q4_0_q8_32__avx512_gemv(const struct assay_cpu_args *a);
