@@ -148,9 +148,14 @@ ASSAY_INLINE void gemv_k23(const struct assay_cpu_args *a, const bool q3, const 
 
 ASSAY_INLINE void gemv_k23_m(const struct assay_cpu_args *a, const bool q3) {
     switch (a->act->m) {
-    case 1: gemv_k23(a, q3, 1); break;
-    case 2: gemv_k23(a, q3, 2); break;
-    default: gemv_k23(a, q3, 3);
+    case 1:
+        gemv_k23(a, q3, 1);
+        break;
+    case 2:
+        gemv_k23(a, q3, 2);
+        break;
+    default:
+        gemv_k23(a, q3, 3);
     }
 }
 

@@ -204,9 +204,14 @@ ASSAY_INLINE void gemv_q6_k(const struct assay_cpu_args *a, const int m) {
 
 ASSAY_INLINE void gemv_k4_m(const struct assay_cpu_args *a, const bool q5) {
     switch (a->act->m) {
-    case 1: gemv_k4(a, q5, 1); break;
-    case 2: gemv_k4(a, q5, 2); break;
-    default: gemv_k4(a, q5, 3);
+    case 1:
+        gemv_k4(a, q5, 1);
+        break;
+    case 2:
+        gemv_k4(a, q5, 2);
+        break;
+    default:
+        gemv_k4(a, q5, 3);
     }
 }
 
@@ -216,9 +221,16 @@ void gemm_q5_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) { gemv_k4_m(a
 
 void gemm_q6_k_q8_256__avx512_gemv(const struct assay_cpu_args *a) {
     switch (a->act->m) {
-    case 1: gemv_q6_k(a, 1); break;
-    case 2: gemv_q6_k(a, 2); break;
-    case 3: gemv_q6_k(a, 3); break;
-    default: gemv_q6_k(a, 4);
+    case 1:
+        gemv_q6_k(a, 1);
+        break;
+    case 2:
+        gemv_q6_k(a, 2);
+        break;
+    case 3:
+        gemv_q6_k(a, 3);
+        break;
+    default:
+        gemv_q6_k(a, 4);
     }
 }

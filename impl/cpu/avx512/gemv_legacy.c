@@ -67,8 +67,13 @@ ASSAY_INLINE void gemv_q8(const struct assay_cpu_args *a, const int m) {
 
 void gemm_q8_0_q8_32__avx512_gemv(const struct assay_cpu_args *a) {
     switch (a->act->m) {
-    case 1: gemv_q8(a, 1); break;
-    case 2: gemv_q8(a, 2); break;
-    default: gemv_q8(a, 3);
+    case 1:
+        gemv_q8(a, 1);
+        break;
+    case 2:
+        gemv_q8(a, 2);
+        break;
+    default:
+        gemv_q8(a, 3);
     }
 }
