@@ -1,6 +1,5 @@
-/* GEMV and panels of the codebook types IQ1, IQ2 and IQ3. The codebooks lie in registers as planes
- * of packed codes (impl/iq_tables.h), so that one look-up serves 64 grid numbers at a time: four of
- * each of the 16 rows of a panel, which the transposed blocks have in one dword a row. */
+/* GEMM panels of the codebook types IQ1, IQ2 and IQ3. A look-up (grids.h) serves 64 grid numbers:
+ * four of each of the 16 rows of a panel, which the transposed blocks have in one dword a row. */
 #include "grids.h"
 #include "impl/blocks.h"
 #include "kernels.h"
@@ -22,8 +21,8 @@ enum finish {
     FINISH_SHIFT, /* the byte of `side` is added to eight values */
 };
 
-/* Stores the 32 columns of a group. code(l, h) are the codes, at the low bits of bytes, of columns
- * 8l + 4h …; levels maps them, whatever noise stands above, to values plus 128. */
+/* Stores the 32 columns of a group. code[j] has the codes of columns 4j …, at the low bits of its
+ * bytes; levels maps them, whatever noise stands above, to values plus 128. */
 ASSAY_INLINE void store_group(const struct panel *p, size_t at, const __m512i code[8],
                               __m512i levels, enum finish finish, __m512i side) {
     ASSAY_UNROLL
@@ -91,7 +90,7 @@ ASSAY_INLINE __m512i levels_3bit(const uint8_t levels[8]) {
     return _mm512_xor_si512(_mm512_set1_epi64(v), _mm512_set1_epi8((char)0x80));
 }
 
-/* d·(s + 1/2)·unit for the field of four bits at `shift` */
+/* d·(s + 1/2) for the field of four bits at `shift` */
 ASSAY_INLINE __m512 half_scale(__m512 d, __m512i fields, int shift) {
     __m512i s = _mm512_and_si512(_mm512_srlv_epi32(fields, _mm512_set1_epi32(shift)),
                                  _mm512_set1_epi32(15));

@@ -173,8 +173,8 @@ ASSAY_INLINE __m512i level_table(const int8_t *levels, int at, int width, int fa
     return load512(v);
 }
 
-/* Σ of weights 8e + t against each row of x, times the scales, in a dword for each 32 columns:
- * added to out, which for IQ1 is -16·Σx times the scales (fine) or without. */
+/* Adds Σ of the weights against each row of x to acc, a dword for each 32 columns. With fine scales
+ * acc comes with them applied, else they are applied to the whole here. */
 ASSAY_INLINE void grid8_dot(enum iq_type t, const struct grid8 *g, __m512i low, __m512i high,
                             const __m512i table[3], const int8_t *const x[GEMV_MAX_M], const int m,
                             __m512i acc[GEMV_MAX_M]) {
