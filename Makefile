@@ -170,6 +170,46 @@ $(BUILD)/harness/tests/test_plugin.o: ISA_FLAGS = -DASSAY_TEST_BUILD='"$(abspath
 # make for the targets below: as many jobs as there are CPUs, unless -j was given.
 REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
 
+# ---- Metal --------------------------------------------------------------------------------------
+
+# Types with kernels: those that assay decodes.
+METAL_TYPES := $(shell sed -n 's/^ASSAY_TYPE.[A-Z0-9_]*, *[0-9]*, *\([a-z0-9_]*\),.* assay_dequant_.*/\1/p' \
+                 ref/types.def)
+METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c Makefile
+METAL_SRC   := $(BUILD)/metal/common.metal $(METAL_TYPES:%=$(BUILD)/metal/%.metal)
+
+$(BUILD)/metal/common.metal: $(METAL_IN)
+	$(Q)mkdir -p $(@D); sh ci/metal-source.sh common.metal.in >$@
+$(METAL_TYPES:%=$(BUILD)/metal/%.metal): $(BUILD)/metal/%.metal: $(METAL_IN)
+	$(Q)mkdir -p $(@D); sh ci/metal-source.sh jobs.metal.in $* >$@
+
+# The same sources for an NVIDIA GPU.
+NVCC       ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_ARCH  ?= sm_90
+CUDA_FLAGS  = -arch=$(CUDA_ARCH) -std=c++17 -O3 -I. -Xcompiler -fPIC -lineinfo \
+              -DMETAL_ON_CUDA_TYPES='$(foreach t,$(METAL_TYPES),X($t))'
+CUDA_OBJ   := $(METAL_SRC:%.metal=%.cu.o)
+.SECONDARY: $(METAL_SRC:%.metal=%.cu)
+CUDA_HDR   := $(wildcard impl/metal/cuda/*.cuh impl/metal/cuda/*.h) impl/metal/choice.h impl/plugin.h
+
+.PHONY: metal-on-cuda
+metal-on-cuda: ## The Metal kernels for an NVIDIA GPU (needs nvcc): a plugin, and a measure of bandwidth
+ifeq ($(NVCC),)
+	@echo "metal-on-cuda: no nvcc found (NVCC=path)" >&2; exit 1
+else
+	$(Q)$(REMAKE) $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth
+endif
+
+$(BUILD)/metal/%.cu: $(BUILD)/metal/%.metal impl/metal/cuda/translate.awk
+	$(Q)awk -v type=$(filter-out common,$*) -f impl/metal/cuda/translate.awk $< >$@
+$(BUILD)/metal/%.cu.o: $(BUILD)/metal/%.cu $(CUDA_HDR)
+	$(if $(V),,@echo "  NVCC  $<")
+	$(Q)$(NVCC) $(CUDA_FLAGS) -c -o $@ $<
+$(BUILD)/metal-on-cuda.so: impl/metal/cuda/plugin.cu $(CUDA_OBJ) $(CUDA_HDR)
+	$(Q)$(NVCC) $(CUDA_FLAGS) -shared -o $@ $< $(CUDA_OBJ)
+$(BUILD)/metal-on-cuda-bandwidth: impl/metal/cuda/bandwidth.cu $(CUDA_OBJ) $(CUDA_HDR)
+	$(Q)$(NVCC) $(CUDA_FLAGS) -o $@ $< $(CUDA_OBJ)
+
 # ---- Checks ---------------------------------------------------------------------------------------
 # pkg-config runs while this file is read, so what installs packages starts make anew afterwards.
 
