@@ -17,7 +17,7 @@
 #include "impl/backend.h"
 #include "ref/half.h"
 
-enum { MOST_M = 20, MOST_N = 34, MOST_K = 1024, MOST_RUNNERS = 64 };
+enum { MOST_M = 20, MOST_N = 34, MOST_K = 512, MOST_RUNNERS = 64 };
 enum { SANE_SCALES = 1, SMALL_INTEGERS = 2, RAW_FLOATS = 4 };
 
 static struct assay_runner runners[MOST_RUNNERS];

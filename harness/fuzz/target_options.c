@@ -95,6 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_REQUIRE(code == ASSAY_EXIT_USAGE, "exit code %d", code);
         FUZZ_REQUIRE(line_end != NULL && line_end[1] == '\0' && strncmp(told, "assay ", 6) == 0,
                      "not one line: '%s'", told);
+        *line_end = '\0';
+        FUZZ_REQUIRE(fuzz_is_line(told), "control bytes: '%s'", told);
     }
     free(told);
     free(text);
