@@ -33,9 +33,19 @@ AARCH64 := $(filter aarch64 arm64,$(ARCH))
 OS      := $(shell uname -s)
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-           -Wvla
+           -Wvla -Wconversion
 OPT     ?= -O2
 KERNEL_OPT ?= -O3
+ifneq ($(COVERAGE),)
+# What `make coverage` builds: unoptimised, so that lines and branches are those of the source.
+BUILD        := build/coverage
+OPT          := -O0
+KERNEL_OPT   := -O1
+CFLAGS       := -g --coverage -fprofile-update=atomic
+WARN         := -w
+COVERAGE_SRC := ci/coverage_exit.c
+COVERAGE_LD  := -Wl,--wrap=_exit
+endif
 ifneq ($(SAN),)
 # The checks that sanitizers add set off gcc's flow warnings and make -O3 kernels take minutes to
 # compile; the plain builds are the ones held to -Werror.
@@ -51,14 +61,17 @@ ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-m
 # hour over them: their inputs end at guard pages there, and check-san has them instrumented.
 KERNEL_SAN := $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=address$(comma)undefined)
 
+# gcc and clang differ in the sign of the shift counts that their intrinsics take.
+KERNEL_WARN := $(if $(SAN),,-Wno-sign-conversion)
+
 # Per-folder flags: the folder decides the ISA. ref/ is plain portable C without contraction.
 FLAGS_ref        := -ffp-contract=off -fno-openmp
 FLAGS_impl       := -ffp-contract=off
-FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) $(KERNEL_SAN) -ffp-contract=off
+FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
-                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) $(KERNEL_SAN) -ffp-contract=off
-FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) $(KERNEL_SAN) -ffp-contract=off
-FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) $(KERNEL_SAN) -ffp-contract=off
+                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
+FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
+FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
 
 OPENMP        := -fopenmp
 PKG_CONFIG    := pkg-config
@@ -148,13 +161,13 @@ $(BUILD)/%.o: %.c Makefile
 $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 
-$(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
+$(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC)) $(BUILD)/libassay.a
+$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ -lcriterion $(LDLIBS)
 
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
@@ -262,6 +275,20 @@ demo: ## Install what is missing, build, verify + bench + mem on a real model, m
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all
 	$(Q)sh ci/demo.sh $(BUILD)/assay build/demo
+
+.PHONY: coverage
+coverage: ## Run the tests on a build that counts lines and branches: build/coverage/html/index.html
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(REMAKE) CC=gcc COVERAGE=1 run-tests
+	$(Q)ci/coverage.sh build/coverage
+
+.PHONY: coverage-reader
+coverage-reader: ## What the fuzz corpus alone reaches of the GGUF reader
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(REMAKE) CC=gcc COVERAGE=1 replay
+	$(Q)ci/coverage.sh build/coverage 'datasets/gguf(_parse|_kv)?\.c'
 
 .PHONY: verify-full
 verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks

@@ -6,6 +6,7 @@
 #   ci/install-deps.sh --clang      also clang with its OpenMP run time
 #   ci/install-deps.sh --aarch64    also the AArch64 cross compiler and qemu-user
 #   ci/install-deps.sh --fuzz     also libFuzzer and AFL++
+#   ci/install-deps.sh --analyze  also gcovr, cppcheck, clang-tidy and valgrind
 #   ci/install-deps.sh --no-peers   leave the optional peers out
 set -eu
 
@@ -27,6 +28,11 @@ libomp-dev        -'
 debian_fuzz='
 libclang-rt-14-dev  -
 afl++               afl-fuzz'
+debian_analyze='
+gcovr       gcovr
+cppcheck    cppcheck
+clang-tidy  clang-tidy
+valgrind    valgrind'
 debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
@@ -43,14 +49,15 @@ peers='
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_fuzz= want_aarch64= want_peers=1
+want_clang= want_fuzz= want_analyze= want_aarch64= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
     --fuzz) want_fuzz=1 ;;
+    --analyze) want_analyze=1 ;;
     --aarch64) want_aarch64=1 ;;
     --no-peers) want_peers= ;;
-    *) say "unknown option $arg (--clang, --fuzz, --aarch64, --no-peers)" >&2; exit 2 ;;
+    *) say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --no-peers)" >&2; exit 2 ;;
     esac
 done
 
@@ -96,6 +103,8 @@ install_debian() {
 $debian_clang"
     [ -z "$want_fuzz" ] || rows="$rows
 $debian_fuzz"
+    [ -z "$want_analyze" ] || rows="$rows
+$debian_analyze"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
     missing=$(printf '%s\n' "$rows" | debian_missing)

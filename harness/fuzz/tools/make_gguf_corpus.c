@@ -561,7 +561,7 @@ static void split_file(const struct split *s) {
     uint8_t set[sizeof image];
     memcpy(set, image, n);
     size_t before = n;
-    header(3, 1, (s->no_kind != 99) + (s->count > 0) + (s->total > 0));
+    header(3, 1, (uint64_t)(s->no_kind != 99) + (s->count > 0) + (s->total > 0));
     if (s->no_kind != 99)
         kv("split.no", s->no_kind, s->no, width[s->no_kind]);
     if (s->count > 0)
