@@ -53,6 +53,7 @@ struct bench_run {
     size_t weight_bytes;
     double ops;
     float *x, *y;
+    size_t x_bytes;
     struct bench_entry *entries;
     size_t n_entries;
     volatile int *stage;
@@ -65,6 +66,13 @@ struct bench_run {
 /* m × n outputs, 64-byte aligned, with a fence around them. */
 float *bench_output_new(size_t m, size_t n);
 void bench_output_free(float *y);
+
+/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them crashes
+ * in its own name instead of spoiling its neighbours'. Freed with free() after unlock; NULL: no
+ * memory. */
+void *bench_input_new(size_t size);
+void bench_input_lock(void *input, size_t size);
+void bench_input_unlock(void *input, size_t size);
 
 /* Multiplies once and judges a sample of the output's columns against the reference; sets e->status
  * if it is wrong. */

@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bus.h"
 #include "env.h"
 #include "options.h"
 #include "suggest.h"
@@ -100,6 +102,9 @@ int assay_dispatch(const struct assay_command *const *commands, size_t n, int ar
     int code;
 
     fill_standard_descriptors();
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, no child's end could be told */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may grow no more is an error of the write */
+    assay_bus_catch();
     code = choose(&t, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "assay: can't write to standard output: %s\n", strerror(errno));

@@ -1,5 +1,6 @@
 /* The worker of `assay mem`: measures itself. One JSON object on stdout is its whole output. */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -144,6 +145,10 @@ static json_t *measure(const struct job *job, const struct assay_gguf *g, struct
     me->peak.anon = max_u64(me->peak.anon, max.anon);
     me->peak.file = max_u64(me->peak.file, max.file);
     me->peak.peak = max_u64(me->peak.peak, max.peak);
+    if (ok && me->peak.peak == 0) {
+        snprintf(me->err, sizeof me->err, "the system does not tell a process's memory (no /proc?)");
+        ok = false;
+    }
     result = ok ? result_json(me, assay_model_info(model)) : error_reply(me->err);
     assay_model_free(model);
     return result;
@@ -197,6 +202,7 @@ static int run(const struct assay_args *args) {
     };
     char err[256];
 
+    signal(SIGBUS, SIG_DFL); /* the parent finds out why, and tells */
     if (!take_stdout())
         return ASSAY_EXIT_USAGE;
     if (plugin && !assay_plugin_add_here(plugin, err, sizeof err))

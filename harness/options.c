@@ -12,13 +12,17 @@
 #include "suggest.h"
 
 int assay_usage_error(const struct assay_command *cmd, const char *fmt, ...) {
+    char text[8192]; /* a path has up to 4095 bytes */
     va_list ap;
 
-    fprintf(stderr, "assay %s: ", cmd->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    /* A file name may hold line ends and terminal sequences. */
+    for (char *c = text; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    fprintf(stderr, "assay %s: %s\n", cmd->name, text);
     return ASSAY_EXIT_USAGE;
 }
 

@@ -8,9 +8,15 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Whether it is a terminal that takes escape sequences. */
+static bool is_terminal(int fd) {
+    const char *term = getenv("TERM");
+    return isatty(fd) && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+}
+
 static bool coloured(FILE *f) {
     const char *no_color = getenv("NO_COLOR");
-    return isatty(fileno(f)) && (no_color == NULL || *no_color == '\0');
+    return is_terminal(fileno(f)) && (no_color == NULL || *no_color == '\0');
 }
 
 const char *assay_colour_start(FILE *f, enum assay_colour c) {
@@ -30,7 +36,7 @@ void assay_progress(const char *task, size_t done, size_t total, const char *wha
     struct timespec now;
     double since;
 
-    if (!isatty(STDERR_FILENO))
+    if (!is_terminal(STDERR_FILENO))
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     since = (double)(now.tv_sec - last.tv_sec) + 1e-9 * (double)(now.tv_nsec - last.tv_nsec);
