@@ -152,6 +152,14 @@ $(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_S
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
 
+# The program with allocations that fail on request, judged for leaks as well (ci/alloc.sh).
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup realpath mmap fopen \
+           fdopen tmpfile open_memstream opendir
+$(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) ci/fail_alloc.c) \
+                           $(BUILD)/libassay.a
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=leak $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
+
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
 
@@ -221,6 +229,12 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 	$(Q)if ! command -v apt-get >/dev/null; then echo "SKIP check-aarch64: needs Debian packages"; \
 	else ci/aarch64-sysroot.sh build/aarch64-sysroot && \
 	     $(REMAKE) CROSS=aarch64 run-tests; fi
+
+.PHONY: check-alloc
+check-alloc: ## Let every allocation of a dozen commands fail, one by one (half an hour)
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
+	$(Q)ci/alloc.sh $(BUILD)/assay-fail-alloc full
 
 .PHONY: check-all
 check-all: ## All of the above, one after the other

@@ -21,6 +21,7 @@
 #endif
 
 #include "interrupt.h"
+#include "no_memory.h"
 #include "process.h"
 
 #ifndef MSG_NOSIGNAL
@@ -85,11 +86,14 @@ static enum receive read_all(int fd, void *data, size_t n, double deadline) {
 
 /* One message is a 64-bit length and that many bytes of JSON text; length 0: no result. */
 static bool send_result(int fd, json_t *result) {
+    static const char no_memory[] = "{\"crash\":\"out of memory\"}";
     char *text = result != NULL ? json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    uint64_t len = text != NULL ? strlen(text) : 0;
-    bool ok = send_all(fd, &len, sizeof len) && send_all(fd, text, (size_t)len);
+    const char *sent = assay_no_memory_noted() ? no_memory : text;
+    uint64_t len = sent != NULL ? strlen(sent) : 0;
+    bool ok = send_all(fd, &len, sizeof len) && send_all(fd, sent, (size_t)len);
 
     free(text);
+    assay_no_memory_forget();
     return ok;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "env.h"
+#include "no_memory.h"
 #include "plugin.h"
 
 /* The end is told by the clock that never goes back: a record does not finish before it started. */
@@ -123,6 +124,9 @@ static bool write_by_rename(json_t *record, const char *path) {
 bool assay_record_write(json_t *record, const char *path) {
     struct stat st;
     bool ok;
+
+    if (assay_no_memory_noted()) /* somewhere in it */
+        return write_failed(path, "out of memory");
 
     if (json_object_set_new(record, "finished", utc(program_now())) != 0)
         return write_failed(path, "out of memory");

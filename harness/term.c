@@ -1,5 +1,6 @@
 #include "term.h"
 
+#include <errno.h>
 #include <langinfo.h>
 #include <libsmartcols.h>
 #include <locale.h>
@@ -7,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "no_memory.h"
 
 /* Whether it is a terminal that takes escape sequences. */
 static bool is_terminal(int fd) {
@@ -74,6 +77,7 @@ struct assay_table *assay_table_new(const char *const *headings, size_t n) {
     use_utf8();
     if (t == NULL || (t->scols = scols_new_table()) == NULL) {
         free(t);
+        assay_no_memory_note();
         return NULL;
     }
     t->columns = n;
@@ -83,7 +87,9 @@ struct assay_table *assay_table_new(const char *const *headings, size_t n) {
     scols_table_set_column_separator(t->scols, "  ");
     for (size_t i = 0; i < n; i++) {
         bool right = headings[i][0] == '>';
-        scols_table_new_column(t->scols, headings[i] + right, 0, right ? SCOLS_FL_RIGHT : 0);
+        if (scols_table_new_column(t->scols, headings[i] + right, 0,
+                                   right ? SCOLS_FL_RIGHT : 0) == NULL)
+            assay_no_memory_note();
     }
     return t;
 }
@@ -99,10 +105,13 @@ void assay_table_row_colour(struct assay_table *t, enum assay_colour c, const ch
     };
     struct libscols_line *line;
 
-    if (t == NULL || (line = scols_table_new_line(t->scols, NULL)) == NULL)
+    if (t == NULL || (line = scols_table_new_line(t->scols, NULL)) == NULL) {
+        assay_no_memory_note();
         return;
+    }
     for (size_t i = 0; i < t->columns; i++)
-        scols_line_set_data(line, i, cells[i]);
+        if (scols_line_set_data(line, i, cells[i]) != 0)
+            assay_no_memory_note();
     if (names[c] != NULL)
         scols_line_set_color(line, names[c]);
 }
@@ -112,7 +121,8 @@ void assay_table_print(struct assay_table *t, FILE *f) {
         return;
     scols_table_enable_colors(t->scols, coloured(f));
     scols_table_set_stream(t->scols, f);
-    scols_print_table(t->scols);
+    if (scols_print_table(t->scols) == -ENOMEM)
+        assay_no_memory_note();
     scols_unref_table(t->scols);
     free(t);
 }

@@ -48,7 +48,7 @@ all_gone() {
     : >pids
 }
 
-product='--type q8_0 --shape 2x9x64 --weights uniform --acts normal -j 1 --timeout 2 --explain 0'
+product='--type q8_0 --shape 2x9x64 --weights uniform --acts normal -j 1 --timeout 1 --explain 0'
 hygiene='--type q8_0 --check hygiene --checks-only -j 1 --timeout 20 --explain 0'
 
 # The sanitizers' own handlers make exits of signals, and their allocators hide leaks.

@@ -171,9 +171,9 @@ shrink() { # COMMAND ARGS...: once it runs, the file is cut; the error names it
 }
 shrink verify --gguf shrink.gguf --tensors-only --explain 0
 shrink bench --gguf shrink.gguf --min-time 1
-shrink mem shrink.gguf --backend cpu,eager-f32 --tokens 400
+shrink mem shrink.gguf --backend cpu,eager-f32 --tokens 4000
 # To nothing: the parent itself may find out first, by its own read of a name.
-for command in 'verify --tensors-only --explain 0 --gguf' 'bench --gguf' 'mem --tokens 400'; do
+for command in 'verify --tensors-only --explain 0 --gguf' 'bench --gguf' 'mem --tokens 4000'; do
     cp "$model" shrink.gguf
     # shellcheck disable=SC2086
     "$assay" $command shrink.gguf >out 2>err </dev/null &

@@ -73,8 +73,13 @@ static void *idle(void *arg) {
 }
 
 static void leave_thread(void) {
+    pthread_attr_t small; /* hundreds of them must fit a limit of memory */
     pthread_t thread;
-    pthread_create(&thread, NULL, idle, NULL);
+
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 1 << 16);
+    pthread_create(&thread, &small, idle, NULL);
+    pthread_attr_destroy(&small);
 }
 
 static void start_processes(void) {
