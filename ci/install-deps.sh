@@ -5,6 +5,7 @@
 #   ci/install-deps.sh              build, tests, plots, and the optional ggml peer
 #   ci/install-deps.sh --clang      also clang with its OpenMP run time
 #   ci/install-deps.sh --aarch64    also the AArch64 cross compiler and qemu-user
+#   ci/install-deps.sh --packaging  also musl and what builds Debian packages
 #   ci/install-deps.sh --no-peers   leave the optional ggml peer out
 set -eu
 
@@ -27,6 +28,11 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
+debian_packaging='
+musl-tools        musl-gcc
+dpkg-dev          dpkg-buildpackage
+debhelper         dh
+ruby              ruby'
 homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
 
 # The peer: ggml's own libraries as an npm package publishes them. Tests compare decoders with it,
@@ -37,13 +43,14 @@ peer_version=3.22.1
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_aarch64= want_peers=1
+want_clang= want_aarch64= want_packaging= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
     --aarch64) want_aarch64=1 ;;
+    --packaging) want_packaging=1 ;;
     --no-peers) want_peers= ;;
-    *) say "unknown option $arg (--clang, --aarch64, --no-peers)" >&2; exit 2 ;;
+    *) say "unknown option $arg (--clang, --aarch64, --packaging, --no-peers)" >&2; exit 2 ;;
     esac
 done
 
@@ -89,6 +96,8 @@ install_debian() {
 $debian_clang"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
+    [ -z "$want_packaging" ] || rows="$rows
+$debian_packaging"
     missing=$(printf '%s\n' "$rows" | debian_missing)
     # shellcheck disable=SC2086 # a list of package names
     [ -z "$missing" ] || apt_install $missing

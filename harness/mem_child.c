@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "memuse.h"
 #include "model_pass.h"
+#include "no_memory.h"
 #include "options.h"
 #include "plugin.h"
 #include "timer.h"
@@ -29,8 +30,10 @@ static bool take_stdout(void) {
 }
 
 static int reply(json_t *j) {
-    bool ok = j && json_dumpf(j, answer, JSON_COMPACT) == 0;
+    bool ok = j && !assay_no_memory_noted() && json_dumpf(j, answer, JSON_COMPACT) == 0;
     json_decref(j);
+    if (!ok)
+        fputs("assay: out of memory for the answer of a process\n", stderr);
     return fclose(answer) == 0 && ok ? ASSAY_EXIT_OK : ASSAY_EXIT_USAGE;
 }
 
@@ -204,7 +207,7 @@ static int run(const struct assay_args *args) {
 
     signal(SIGBUS, SIG_DFL); /* the parent finds out why, and tells */
     if (!take_stdout())
-        return ASSAY_EXIT_USAGE;
+        return assay_usage_error(args->command, "out of memory");
     if (plugin && !assay_plugin_add_here(plugin, err, sizeof err))
         return reply(error_reply(err));
     job.ctx.backend = backend ? assay_backend_by_name(backend) : NULL;

@@ -8,6 +8,7 @@
 
 #include "isolate.h"
 #include "model_pass.h"
+#include "no_memory.h"
 #include "plugin.h"
 #include "process.h"
 #include "stats.h"
@@ -154,6 +155,8 @@ static double median_of(const json_t *runs, const char *key) {
             v[i] = real_of(json_array_get(runs, i), key);
         median = assay_median(v, n);
     }
+    if (v == NULL)
+        assay_no_memory_note();
     free(v);
     return median;
 }
