@@ -4,6 +4,8 @@
 #   SAN=address,undefined   sanitizers; objects go to a directory of their own
 #   BUILD=dir           out-of-tree build directory
 #   CROSS=aarch64       cross build with Debian's aarch64-linux-gnu-gcc, run under qemu-user
+#   STATIC=1            a program that needs no library where it runs: no plugins, no BLAS baselines
+#   LIBC=musl           the library alone, by musl-gcc, without OpenMP and OpenBLAS
 
 CC      ?= cc
 ifeq ($(origin CC),default)
@@ -22,10 +24,14 @@ SYSROOT := $(CURDIR)/build/aarch64-sysroot
 RUN     := ASSAY_EMULATOR=$(shell command -v qemu-aarch64) ASSAY_EMULATOR_ROOT=$(SYSROOT) \
            qemu-aarch64 -L $(SYSROOT)
 endif
+ifeq ($(LIBC),musl)
+CC      := musl-gcc
+CC_ID   := musl
+endif
 empty   :=
 space   := $(empty) $(empty)
 comma   := ,
-BUILD   ?= build/$(CC_ID)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+BUILD   ?= build/$(CC_ID)$(if $(STATIC),-static)$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 Q       := $(if $(V),,@)
 
 ARCH    := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
@@ -55,7 +61,7 @@ WARN       := -w
 endif
 CFLAGS  ?= -g
 ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-math-errno \
-             $(OPENMP) $(SYSROOT_FLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+             -ffile-prefix-map=$(CURDIR)=. $(OPENMP) $(SYSROOT_FLAGS) $(NO_BLAS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 # For a fuzzing engine the kernels go without the sanitizers, with which clang takes a quarter of an
 # hour over them: their inputs end at guard pages there, and check-san has them instrumented.
@@ -90,6 +96,19 @@ OPENMP        := -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
 CROSS_LDLIBS  := -L$(BREW)/opt/libomp/lib -lomp -L$(BREW)/lib
 endif
 PKGS       := jansson smartcols openblas
+TABLE      := harness/table.c
+ifneq ($(STATIC),)
+# Debian has no static library of smartcols, and OpenBLAS's brings Fortran's run time.
+PKGS       := jansson
+TABLE      := harness/table_plain.c
+NO_BLAS    := -DASSAY_NO_OPENBLAS
+STATIC_LINK := -static
+endif
+ifeq ($(LIBC),musl)
+PKGS       :=
+OPENMP     := -Wno-unknown-pragmas
+NO_BLAS    := -DASSAY_NO_OPENBLAS
+endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
@@ -105,7 +124,7 @@ ifneq ($(AARCH64),)
 IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
-HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
+HARNESS_SRC := $(filter-out harness/main.c $(filter-out $(TABLE),harness/table.c harness/table_plain.c) $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
@@ -142,12 +161,14 @@ $(BUILD)/reports/assets.o: $(BUILD)/reports/assets.c Makefile
 # What env.c tells about this build. The file changes only when its content does, so that a commit
 # compiles one file anew.
 STAMP := $(BUILD)/stamp.h
+# An unpacked tarball (COMMIT is in it) must not take the commit of a repository around it.
+GIT   := GIT_CEILING_DIRECTORIES=$(abspath $(CURDIR)/..) git
 .PHONY: FORCE
 $(STAMP): FORCE
 	$(Q)mkdir -p $(@D); { \
 	    echo '#define ASSAY_VERSION "$(VERSION)"'; \
-	    echo "#define ASSAY_COMMIT \"$$(git rev-parse HEAD 2>/dev/null || echo unknown)\""; \
-	    echo "#define ASSAY_DIRTY $$(git status --porcelain -uno 2>/dev/null | head -n 1 | grep -c .)"; \
+	    echo "#define ASSAY_COMMIT \"$$(cat COMMIT 2>/dev/null || $(GIT) rev-parse HEAD 2>/dev/null || echo unknown)\""; \
+	    echo "#define ASSAY_DIRTY $$($(GIT) status --porcelain -uno 2>/dev/null | head -n 1 | grep -c .)"; \
 	    echo '#define ASSAY_CFLAGS "$(subst ",\",$(strip $(OPT) $(CFLAGS)))"'; \
 	} >$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 $(BUILD)/harness/env.o: $(STAMP)
@@ -163,11 +184,23 @@ $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 
 $(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(STATIC_LINK) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
+
+# Every type of the library against its reference: what LIBC=musl is judged by.
+$(BUILD)/musl-check: $(call obj,ci/musl_check.c $(DATA_SRC)) $(BUILD)/libassay.a
+	$(Q)$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lm -lpthread
 
 $(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ -lcriterion $(LDLIBS)
+
+# The program with allocations that fail on request, judged for leaks as well (ci/alloc.sh).
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup realpath mmap fopen \
+           fdopen tmpfile open_memstream opendir
+$(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) ci/fail_alloc.c) \
+                           $(BUILD)/libassay.a
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=leak $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
 
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
@@ -303,6 +336,17 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 	else ci/aarch64-sysroot.sh build/aarch64-sysroot && \
 	     $(REMAKE) CROSS=aarch64 run-tests; fi
 
+.PHONY: check-packaging
+check-packaging: ## Static, musl, reproducible build, tarball, Debian package (20 minutes; Debian only)
+	$(Q)ci/install-deps.sh --packaging
+	$(Q)ci/packaging.sh all
+
+.PHONY: check-alloc
+check-alloc: ## Let every allocation of a dozen commands fail, one by one (half an hour)
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
+	$(Q)ci/alloc.sh $(BUILD)/assay-fail-alloc full
+
 .PHONY: check-all
 check-all: ## All of the above, one after the other
 	$(Q)for t in check check-clang check-san check-tsan check-aarch64; do \
@@ -403,6 +447,16 @@ install: all $(BUILD)/assay.1 $(BUILD)/assay.pc ## Install under PREFIX (default
 	    install -d $$to/include/assay/$$(dirname $$h); \
 	    install -m 644 $$h $$to/include/assay/$$h; \
 	done
+
+.PHONY: dist
+dist: ## Pack the committed sources: build/assay-VERSION.tar.gz
+	$(Q)mkdir -p build; git archive --prefix=assay-$(VERSION)/ \
+	    --add-virtual-file=assay-$(VERSION)/COMMIT:$$(git rev-parse HEAD) HEAD | \
+	    gzip -n >build/assay-$(VERSION).tar.gz; echo build/assay-$(VERSION).tar.gz
+
+.PHONY: static
+static: ## A static program: build/CC-static/assay
+	$(Q)$(REMAKE) STATIC=1 all
 
 .PHONY: uninstall
 uninstall: ## Remove what install put there

@@ -5,8 +5,9 @@
 #   ci/install-deps.sh              build, tests, plots, and the optional peers
 #   ci/install-deps.sh --clang      also clang with its OpenMP run time
 #   ci/install-deps.sh --aarch64    also the AArch64 cross compiler and qemu-user
-#   ci/install-deps.sh --fuzz     also libFuzzer and AFL++
-#   ci/install-deps.sh --analyze  also gcovr, cppcheck, clang-tidy and valgrind
+#   ci/install-deps.sh --fuzz       also libFuzzer and AFL++
+#   ci/install-deps.sh --analyze    also gcovr, cppcheck, clang-tidy and valgrind
+#   ci/install-deps.sh --packaging  also musl and what builds Debian packages
 #   ci/install-deps.sh --no-peers   leave the optional peers out
 set -eu
 
@@ -37,6 +38,11 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
+debian_packaging='
+musl-tools        musl-gcc
+dpkg-dev          dpkg-buildpackage
+debhelper         dh
+ruby              ruby'
 homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
@@ -49,15 +55,19 @@ peers='
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_fuzz= want_analyze= want_aarch64= want_peers=1
+want_clang= want_fuzz= want_analyze= want_aarch64= want_packaging= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
     --fuzz) want_fuzz=1 ;;
     --analyze) want_analyze=1 ;;
     --aarch64) want_aarch64=1 ;;
+    --packaging) want_packaging=1 ;;
     --no-peers) want_peers= ;;
-    *) say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --no-peers)" >&2; exit 2 ;;
+    *)
+        say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --packaging, --no-peers)" >&2
+        exit 2
+        ;;
     esac
 done
 
@@ -107,6 +117,8 @@ $debian_fuzz"
 $debian_analyze"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
+    [ -z "$want_packaging" ] || rows="$rows
+$debian_packaging"
     missing=$(printf '%s\n' "$rows" | debian_missing)
     # shellcheck disable=SC2086 # a list of package names
     [ -z "$missing" ] || apt_install $missing

@@ -21,6 +21,82 @@ struct assay_gguf {
     const struct assay_gguf_tensor **tensors_by_name; /* sorted */
 };
 
+/* ---- Mapped files ---- */
+
+/* A node of the list that assay_gguf_where searches. */
+struct assay_gguf_mapping {
+    struct assay_gguf_mapping *next;
+    const uint8_t *map;
+    const char *path; /* the part's */
+    struct stat opened;
+};
+
+static struct assay_gguf_mapping *mappings;
+
+bool assay_gguf_where(const void *address, const char **path, uint64_t *offset) {
+    const uint8_t *p = address;
+
+    for (const struct assay_gguf_mapping *m = mappings; m != NULL; m = m->next)
+        if (p >= m->map && p - m->map < m->opened.st_size) {
+            *path = m->path;
+            *offset = (uint64_t)(p - m->map);
+            return true;
+        }
+    return false;
+}
+
+static bool remember_mapping(struct assay_gguf_part *part, const struct stat *st) {
+    struct assay_gguf_mapping *m = malloc(sizeof *m);
+
+    if (m == NULL)
+        return false;
+    *m = (struct assay_gguf_mapping){mappings, part->map, part->path, *st};
+    part->mapping = mappings = m;
+    return true;
+}
+
+static void forget_mapping(struct assay_gguf_mapping *mapping) {
+    for (struct assay_gguf_mapping **m = &mappings; *m != NULL; m = &(*m)->next)
+        if (*m == mapping) {
+            *m = mapping->next;
+            free(mapping);
+            return;
+        }
+}
+
+#ifdef __APPLE__
+#define MTIME st_mtimespec
+#else
+#define MTIME st_mtim
+#endif
+
+static const char *change_of(const struct assay_gguf_mapping *m) {
+    struct stat now;
+
+    if (stat(m->path, &now) != 0 || now.st_ino != m->opened.st_ino ||
+        now.st_dev != m->opened.st_dev)
+        return NULL; /* removed or replaced */
+    if (now.st_size < m->opened.st_size)
+        return "was truncated while it was being read";
+    if (now.st_size != m->opened.st_size || now.MTIME.tv_sec != m->opened.MTIME.tv_sec ||
+        now.MTIME.tv_nsec != m->opened.MTIME.tv_nsec)
+        return "was written to while it was being read";
+    return NULL;
+}
+
+bool assay_gguf_unchanged(const struct assay_gguf *g, char *err, size_t err_size) {
+    for (uint32_t i = 0; i < g->n_parts; i++) {
+        const char *change = change_of(g->parts[i].mapping);
+        if (change != NULL) {
+            snprintf(err, err_size, "%s: %s", g->parts[i].path, change);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Opening ---- */
+
 static bool map_fd(struct assay_gguf_part *part, int fd, struct assay_gguf_err err) {
     struct stat st;
     if (fstat(fd, &st) != 0)
@@ -39,6 +115,8 @@ static bool map_fd(struct assay_gguf_part *part, int fd, struct assay_gguf_err e
         return assay_gguf_fail(err, part->path, 0, "cannot map: %s", strerror(errno));
     part->map = map;
     part->size = (size_t)st.st_size;
+    if (!remember_mapping(part, &st))
+        return assay_gguf_fail(err, part->path, 0, "out of memory");
     return true;
 }
 
@@ -55,6 +133,8 @@ static bool open_part(struct assay_gguf_part *part, const char *path, struct ass
 }
 
 static void close_part(struct assay_gguf_part *part) {
+    if (part->mapping != NULL)
+        forget_mapping(part->mapping);
     if (part->map != NULL)
         munmap((void *)part->map, part->size);
     free(part->path);

@@ -47,10 +47,19 @@ struct assay_gguf; /* opaque: an opened model, one file or all its splits */
 /* Opens a model and checks all of its structure: whatever it returns can be read without further
  * bounds checks. Stricter than some readers where the specification is: a bool is 0 or 1, names are
  * neither empty nor hold a NUL, no dimension is zero, tensors do not overlap. Given one file of a
- * split set (-0000I-of-0000N) it opens all of them. The file must not shrink while it is open. On
+ * split set (-0000I-of-0000N) it opens all of them. Reading what a file that shrank since no
+ * longer holds raises SIGBUS. On
  * failure returns NULL and writes to err one line "FILE: offset N: REASON". */
 struct assay_gguf *assay_gguf_open(const char *path, char *err, size_t err_size);
 void assay_gguf_close(struct assay_gguf *g); /* NULL is allowed */
+
+/* Whether the files are as they were when they were opened, by size and time of modification; a file
+ * that another took the place of is, since the mapping keeps the old one. If not, err is one line
+ * "FILE: REASON". */
+bool assay_gguf_unchanged(const struct assay_gguf *g, char *err, size_t err_size);
+/* The file, and the offset in it, that an address in an open model belongs to; false if in none.
+ * Async-signal-safe, for handlers of SIGBUS. */
+bool assay_gguf_where(const void *address, const char **path, uint64_t *offset);
 
 uint32_t assay_gguf_version(const struct assay_gguf *g);
 uint32_t assay_gguf_alignment(const struct assay_gguf *g);

@@ -16,6 +16,7 @@
 
 /* One mapped file: a whole model or one of its splits. */
 struct assay_gguf_part {
+    struct assay_gguf_mapping *mapping; /* of map; NULL: not mapped */
     char *path;
     const uint8_t *map;
     size_t size;

@@ -32,12 +32,18 @@ static const char *level_of(size_t bytes, int threads) {
 /* Weights of the matrix of the last case: cases of one matrix follow each other. */
 static const uint8_t *weights_of(const struct assay_bench_plan *p, size_t matrix) {
     static size_t kept = SIZE_MAX;
+    static size_t kept_bytes;
     static uint8_t *owned;
     static const uint8_t *bytes;
 
     if (kept != matrix) {
+        if (owned != NULL)
+            bench_input_unlock(owned, kept_bytes);
         free(owned);
         bytes = assay_bench_weights(p, matrix, &owned);
+        kept_bytes = assay_bench_weight_bytes(p, matrix);
+        if (owned != NULL)
+            bench_input_lock(owned, kept_bytes);
         kept = bytes != NULL ? matrix : SIZE_MAX;
     }
     return bytes;
@@ -255,17 +261,20 @@ static bool run_begin(struct bench_run *run) {
     run->weight_bytes = row_bytes * assay_bench_rows(m);
     run->ops = 2.0 * (double)run->rows * (double)m->n * (double)m->k;
     run->weights = weights_of(run->plan, run->c->matrix);
-    run->x = aligned_alloc(64, (run->x_rows * m->k * sizeof *run->x + 63) / 64 * 64);
+    run->x_bytes = run->x_rows * m->k * sizeof *run->x;
+    run->x = bench_input_new(run->x_bytes);
     run->y = bench_output_new(run->rows, m->n);
     if (run->weights == NULL || run->x == NULL || run->y == NULL ||
         (m->experts > 0 && !bench_route(run)))
         return false;
     assay_generate_acts(ASSAY_AGEN_NORMAL, assay_bench_seed(run->plan, m) + run->c->m, run->x_rows,
                         m->k, run->x);
+    bench_input_lock(run->x, run->x_bytes);
     return true;
 }
 
-json_t *assay_bench_run_case(const struct assay_bench_plan *p, size_t i, volatile int *stage) {
+json_t *assay_bench_run_case(const struct assay_bench_plan *p, size_t i, volatile int *stage,
+                             const char *const *crashed) {
     struct bench_entry *entries = calloc(p->n_contenders, sizeof *entries);
     struct bench_run run = {
         .plan = p,
@@ -281,6 +290,11 @@ json_t *assay_bench_run_case(const struct assay_bench_plan *p, size_t i, volatil
     if (entries != NULL && run_begin(&run)) {
         for (size_t e = 0; e < run.n_entries; e++) {
             entries[e].contender = &p->contenders[e];
+            if (crashed != NULL && crashed[e] != NULL) {
+                snprintf(entries[e].reason, sizeof entries[e].reason, "crashed: %s", crashed[e]);
+                entries[e].status = BENCH_FAILED;
+                continue;
+            }
             *stage = (int)e;
             prepare(&run, &entries[e]);
             if (p->verify && entries[e].status == BENCH_MEASURED)
@@ -297,6 +311,8 @@ json_t *assay_bench_run_case(const struct assay_bench_plan *p, size_t i, volatil
         entry_free(&entries[e]);
     bench_verify_end(&run);
     free(entries);
+    if (run.x != NULL)
+        bench_input_unlock(run.x, run.x_bytes);
     free(run.routing.ids);
     free(run.x);
     bench_output_free(run.y);

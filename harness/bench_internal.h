@@ -65,6 +65,7 @@ struct bench_run {
     double ops;
     size_t x_rows, rows; /* of x and of y: m, or as many as experts are used */
     float *x, *y;
+    size_t x_bytes;
     struct bench_routing routing; /* of a stack of experts */
     struct bench_entry *entries;
     size_t n_entries;
@@ -93,6 +94,13 @@ bool bench_compare_experts(const struct bench_run *run, struct bench_entry *e,
 size_t bench_range_count(const struct bench_run *run);
 size_t bench_range_length(const struct bench_run *run);
 size_t bench_range_start(const struct bench_run *run, size_t i);
+
+/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them crashes
+ * in its own name instead of spoiling its neighbours'. Freed with free() after unlock; NULL: no
+ * memory. */
+void *bench_input_new(size_t size);
+void bench_input_lock(void *input, size_t size);
+void bench_input_unlock(void *input, size_t size);
 
 /* Multiplies once and judges a sample of the output's columns against the reference; sets e->status
  * if it is wrong. */

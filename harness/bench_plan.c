@@ -1,4 +1,4 @@
-#include "bench_plan.h"
+#include "bench_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +177,14 @@ uint64_t assay_bench_seed(const struct assay_bench_plan *p, const struct assay_b
     return h;
 }
 
+size_t assay_bench_weight_bytes(const struct assay_bench_plan *p, size_t i) {
+    const struct assay_bench_matrix *m = &p->matrices[i];
+    size_t row_bytes = 0;
+
+    assay_row_bytes(m->type, m->k, &row_bytes);
+    return m->n * row_bytes;
+}
+
 const uint8_t *assay_bench_weights(const struct assay_bench_plan *p, size_t i, uint8_t **owned) {
     const struct assay_bench_matrix *m = &p->matrices[i];
     size_t row_bytes;
@@ -185,9 +193,9 @@ const uint8_t *assay_bench_weights(const struct assay_bench_plan *p, size_t i, u
     if (m->bytes != NULL)
         return m->bytes;
     const size_t rows = assay_bench_rows(m);
-    if (!assay_row_bytes(m->type, m->k, &row_bytes) || rows > SIZE_MAX / row_bytes - 64)
+    if (!assay_row_bytes(m->type, m->k, &row_bytes) || rows > SIZE_MAX / 2 / row_bytes)
         return NULL;
-    *owned = aligned_alloc(64, (rows * row_bytes + 63) / 64 * 64);
+    *owned = bench_input_new(rows * row_bytes);
     if (*owned != NULL)
         assay_generate_weights(m->type, ASSAY_WGEN_UNIFORM, assay_bench_seed(p, m), rows, m->k,
                                *owned);

@@ -76,9 +76,10 @@ bool assay_bench_make_cases(struct assay_bench_plan *p, const size_t *ms, size_t
 
 void assay_bench_plan_free(struct assay_bench_plan *p);
 
-/* Weights of matrix i: those of the file, or a new allocation of generated ones in *owned. NULL if
- * memory ran out. */
+/* Weights of matrix i: those of the file, or a new allocation of generated ones in *owned, of
+ * bench_input_new. NULL if memory ran out. */
 const uint8_t *assay_bench_weights(const struct assay_bench_plan *p, size_t i, uint8_t **owned);
+size_t assay_bench_weight_bytes(const struct assay_bench_plan *p, size_t i);
 
 /* Seed of one stream of random numbers of a matrix: of what it is, not of its place in the plan. */
 uint64_t assay_bench_seed(const struct assay_bench_plan *p, const struct assay_bench_matrix *m);

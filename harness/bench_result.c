@@ -4,6 +4,7 @@
 
 #include "bench_case.h"
 #include "bench_internal.h"
+#include "no_memory.h"
 #include "record.h"
 #include "stats.h"
 
@@ -116,8 +117,10 @@ static json_t *speedup(const struct bench_run *run, const struct bench_entry *e)
     struct assay_interval ci;
     json_t *result;
 
-    if (ratio == NULL)
+    if (ratio == NULL) {
+        assay_no_memory_note();
         return NULL;
+    }
     for (size_t i = 0; i < e->rounds; i++)
         ratio[i] = base->ns[i] / e->ns[i];
     ci = assay_bootstrap_median(ratio, e->rounds, 0.95, RESAMPLES, run->plan->seed);

@@ -1,4 +1,5 @@
 /* Verify before timing: an unverified kernel gets no number. */
+#include <fenv.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,12 +112,18 @@ void bench_verify(struct bench_run *run, struct bench_entry *e) {
         .base_len = run->rows * m->n + 2 * FENCE,
     };
     struct assay_error err = {0};
+    enum assay_status status;
+    fenv_t environment;
 
     assay_output_poison(&out);
     assay_comparison_init(&e->comparison);
-    if ((e->experts != NULL ? bench_multiply_experts(run, e, 0, &err)
-                            : gemm_quant(e->ctx, e->stores[0], run->x, run->rows, run->y, m->n,
-                                         &err)) != ASSAY_OK) {
+    /* A kernel that changes the rounding mode must not move the reference. */
+    fegetenv(&environment);
+    status = e->experts != NULL
+                 ? bench_multiply_experts(run, e, 0, &err)
+                 : gemm_quant(e->ctx, e->stores[0], run->x, run->rows, run->y, m->n, &err);
+    fesetenv(&environment);
+    if (status != ASSAY_OK) {
         e->status = BENCH_FAILED;
         snprintf(e->reason, sizeof e->reason, "%s", err.message);
         return;

@@ -7,9 +7,11 @@
 #include "bench_measure.h"
 #include "bench_report.h"
 #include "env.h"
+#include "interrupt.h"
 #include "isolate.h"
 #include "options.h"
 #include "plugin.h"
+#include "process.h"
 #include "record.h"
 #include "suggest.h"
 #include "term.h"
@@ -304,12 +306,48 @@ struct live {
     const struct selection *s;
     json_t *results;
     volatile int *stage; /* shared with the child */
+    char crashes[ASSAY_BENCH_MAX_CONTENDERS][40];
+    const char *crashed[ASSAY_BENCH_MAX_CONTENDERS]; /* in the case at work: into crashes */
     bool bad, incomplete;
+    const struct assay_gguf *gguf;
 };
 
 static json_t *work(size_t i, void *user) {
     struct live *live = user;
-    return assay_bench_run_case(&live->s->plan, i, live->stage);
+    return assay_bench_run_case(&live->s->plan, i, live->stage, live->crashed);
+}
+
+struct retry {
+    struct live *live;
+    size_t item;
+};
+
+static json_t *work_again(void *user) {
+    const struct retry *retry = user;
+    return work(retry->item, retry->live);
+}
+
+/* The result of a case whose child died: the case runs again without the contender at fault, until
+ * it ends well or nobody is at fault. NULL: no child could be started, or an interrupt. */
+static json_t *survivors(struct live *live, size_t i, const json_t *died) {
+    json_t *result = json_deep_copy(died);
+    struct retry retry = {live, i};
+
+    memset(live->crashed, 0, sizeof live->crashed);
+    for (;;) {
+        const char *how = json_string_value(json_object_get(result, "crash"));
+        int stage = *live->stage;
+
+        *live->stage = -1;
+        if (how == NULL || stage < 0 || live->crashed[stage] != NULL)
+            break;
+        snprintf(live->crashes[stage], sizeof live->crashes[stage], "%s", how);
+        live->crashed[stage] = live->crashes[stage];
+        json_decref(result);
+        result = assay_isolate_once(work_again, &retry, (int)live->s->timeout_s);
+    }
+    memset(live->crashed, 0, sizeof live->crashed);
+    return result;
 }
 
 static void show_progress(size_t i, void *user) {
@@ -327,24 +365,29 @@ static void show_progress(size_t i, void *user) {
 static bool keep_result(size_t i, const json_t *result, void *user) {
     struct live *live = user;
     const struct assay_bench_plan *p = &live->s->plan;
-    json_t *kept = json_deep_copy(result);
+    bool crashed = json_object_get(result, "crash") != NULL;
+    char changed[512];
+    json_t *kept;
 
-    if (json_object_get(result, "crash") != NULL) {
+    /* No contender is at fault where the file went away under it. */
+    if (crashed && live->gguf != NULL && !assay_gguf_unchanged(live->gguf, changed, sizeof changed))
+        return false;
+    kept = crashed ? survivors(live, i, result) : json_deep_copy(result);
+    *live->stage = -1;
+    if (kept == NULL)
+        return false;
+    if (json_object_get(kept, "crash") != NULL) { /* in nobody's code */
         json_t *crash = kept;
-        int stage = *live->stage;
         kept = assay_bench_describe(p, i);
         json_object_update(kept, crash);
         json_decref(crash);
-        if (stage >= 0 && (size_t)stage < p->n_contenders)
-            json_object_set_new(kept, "contender", json_string(p->contenders[stage].label));
     }
-    *live->stage = -1;
     live->bad = live->bad || assay_bench_result_bad(kept);
     live->incomplete = json_array_append_new(live->results, kept) != 0;
     return !live->incomplete;
 }
 
-static int write_record(const struct selection *s, json_t *results) {
+static int write_record(const struct selection *s, json_t *results, const char *partial) {
     json_t *record = assay_record_new("bench", s->args->argc, s->args->argv,
                                       s->threads[s->n_threads - 1], s->plan.seed);
     const char *path = assay_args_get(s->args, "json");
@@ -353,8 +396,12 @@ static int write_record(const struct selection *s, json_t *results) {
     if (record == NULL || json_object_set(record, "results", results) != 0 ||
         json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0)
         code = assay_usage_error(s->args->command, "out of memory for the record");
-    else if (!assay_record_write(record, path))
-        code = ASSAY_EXIT_USAGE;
+    else {
+        if (partial != NULL)
+            assay_record_partial(record, partial);
+        if (!assay_record_write(record, path))
+            code = ASSAY_EXIT_USAGE;
+    }
     json_decref(record);
     return code;
 }
@@ -380,17 +427,21 @@ static void say_what_runs(const struct selection *s) {
     fflush(s->out);
 }
 
-static int run_cases(struct selection *s) {
-    struct live live = {.s = s, .results = json_array()};
+static int run_cases(struct selection *s, const struct assay_gguf *gguf) {
+    struct live live = {.s = s, .results = json_array(), .gguf = gguf};
     struct assay_isolate iso = {
         .count = s->plan.n_cases,
         .timeout_s = (int)s->timeout_s,
         .work = work,
         .done = keep_result,
         .before = show_progress,
+        .fresh = s->plugins.n > 0, /* what one does to its process must not reach the next case */
+        .memory_bytes = assay_process_memory(1),
         .user = &live,
     };
     int code = ASSAY_EXIT_USAGE;
+    const char *partial;
+    char changed[512];
 
     live.stage =
         mmap(NULL, sizeof *live.stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -400,6 +451,7 @@ static int run_cases(struct selection *s) {
     }
     *live.stage = -1;
     say_what_runs(s);
+    assay_interrupt_catch();
     if (!assay_isolate_run(&iso)) {
         assay_progress_clear();
         assay_usage_error(s->args->command, "can't start a child process");
@@ -412,8 +464,18 @@ static int run_cases(struct selection *s) {
     }
     assay_bench_print(s->out, &s->plan, live.results, assay_args_get(s->args, "gguf"));
     code = live.bad ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
-    if (assay_args_get(s->args, "json") != NULL && write_record(s, live.results) != ASSAY_EXIT_OK)
+    partial = assay_interrupt_reason();
+    if (gguf != NULL && !assay_gguf_unchanged(gguf, changed, sizeof changed))
+        partial = changed;
+    if (partial != NULL)
+        code = assay_usage_error(s->args->command,
+                                 "%s: the results are partial, %zu of %zu cases ran", partial,
+                                 json_array_size(live.results), s->plan.n_cases);
+    if (assay_args_get(s->args, "json") != NULL &&
+        write_record(s, live.results, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
+    else
+        code = assay_interrupt_exit(code);
 out:
     if (live.stage != MAP_FAILED)
         munmap((void *)(uintptr_t)live.stage, sizeof *live.stage);
@@ -439,7 +501,7 @@ static int run(const struct assay_args *args) {
         return assay_usage_error(args->command, "%s", err);
     if (select_numbers(&s) && select_contenders(&s) && select_matrices(&s, gguf) &&
         select_cases(&s))
-        code = run_cases(&s);
+        code = run_cases(&s, gguf);
     assay_bench_plan_free(&s.plan);
     assay_gguf_close(gguf);
     return assay_plugins_exit(&s.plugins, code);
@@ -461,7 +523,7 @@ const struct assay_command assay_cmd_bench = {
         "The roof is measured: the bandwidth of reading as many bytes with as many threads, and "
         "the peak of fp32 multiply-adds or int8 dot products, whichever the arithmetic needs.\n\n"
         "Exit status: 0 if every product that was measured is right, 1 if one is wrong, failed or "
-        "crashed, 2 for a usage or input error.",
+        "crashed, 2 for a usage or input error; 130 if interrupted, with the cases that it has.",
     .examples = "# the quick set\n"
                 "$ assay bench\n"
                 "# a model's matrices, weights from memory as in a whole model\n"

@@ -227,6 +227,8 @@ static int run(const struct assay_args *args) {
     }
     if (json != NULL)
         code = write_json(args, g, &totals, json);
+    if (!assay_gguf_unchanged(g, err, sizeof err))
+        code = assay_usage_error(args->command, "%s", err);
     assay_gguf_close(g);
     return code;
 }

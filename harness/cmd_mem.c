@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "datasets/synthetic.h"
+#include "interrupt.h"
 #include "mem.h"
 #include "memuse.h"
 #include "model_pass.h"
@@ -108,7 +109,7 @@ static bool write_model(struct request *rq) {
 
     assay_progress_clear();
     if (!ok)
-        fprintf(stderr, "assay mem: %s\n", err);
+        assay_usage_error(rq->command, "%s", err);
     return ok;
 }
 
@@ -152,7 +153,7 @@ static json_t *model_json(const struct request *rq, const struct assay_mem_param
 
 static bool write_record(const struct request *rq, const struct assay_args *args,
                          const struct assay_mem_params *p, const struct assay_mem_row *rows,
-                         bool warm) {
+                         size_t n, bool warm, const char *partial) {
     const char *path = assay_args_get(args, "json");
     json_t *record, *results = json_array();
 
@@ -160,7 +161,7 @@ static bool write_record(const struct request *rq, const struct assay_args *args
         json_decref(results);
         return true;
     }
-    for (size_t i = 0; i < rq->n_modes; i++)
+    for (size_t i = 0; i < n; i++)
         json_array_append_new(results, assay_mem_row_json(&rows[i]));
     record = assay_record_new("mem", args->argc, args->argv, p->threads, rq->seed);
     json_object_set_new(record, "model", model_json(rq, p));
@@ -168,6 +169,8 @@ static bool write_record(const struct request *rq, const struct assay_args *args
     json_object_set_new(record, "page_cache", json_string(warm ? "warm" : "as found"));
     json_object_set_new(record, "memory_limit_bytes", json_integer((json_int_t)p->memory));
     json_object_set_new(record, "results", results);
+    if (partial)
+        assay_record_partial(record, partial);
     bool ok = assay_record_write(record, path);
     json_decref(record);
     return ok;
@@ -201,19 +204,36 @@ static int measure_all(struct request *rq, const struct assay_args *args,
     const char *json = assay_args_get(args, "json");
     bool warm = warm_page_cache(g, assay_memory_available());
 
-    for (size_t i = 0; i < rq->n_modes; i++) {
-        assay_progress("mem", i, rq->n_modes, assay_backend_name(rq->modes[i]));
-        assay_mem_measure(&p, rq->modes[i], &rows[i]);
+    const char *partial = NULL;
+    char changed[512];
+    size_t n = 0;
+
+    assay_interrupt_catch();
+    while (n < rq->n_modes && !partial) {
+        assay_progress("mem", n, rq->n_modes, assay_backend_name(rq->modes[n]));
+        assay_mem_measure(&p, rq->modes[n], &rows[n]);
+        partial = assay_interrupt_reason();
+        if (!assay_gguf_unchanged(g, changed, sizeof changed))
+            partial = changed;
+        if (partial)
+            assay_mem_row_clear(&rows[n]); /* its figures are of no one file, or cut short */
+        else
+            n++;
     }
     assay_progress_clear();
-    assay_mem_compare(rows, rq->n_modes);
+    assay_mem_compare(rows, n);
     FILE *out = json && strcmp(json, "-") == 0 ? stderr : stdout;
     fprintf(out, "%s%s\n", rq->path, warm ? " (in the page cache)" : "");
-    assay_mem_print(out, &p, rows, rq->n_modes);
-    int code = exit_code(rows, rq->n_modes);
-    if (!write_record(rq, args, &p, rows, warm))
+    assay_mem_print(out, &p, rows, n);
+    int code = exit_code(rows, n);
+    if (partial)
+        code = assay_usage_error(rq->command, "%s: the results are partial, %zu of %zu modes ran",
+                                 partial, n, rq->n_modes);
+    if (!write_record(rq, args, &p, rows, n, warm, partial))
         code = ASSAY_EXIT_USAGE;
-    for (size_t i = 0; i < rq->n_modes; i++)
+    else
+        code = assay_interrupt_exit(code);
+    for (size_t i = 0; i < n; i++)
         assay_mem_row_clear(&rows[i]);
     return code;
 }
@@ -242,10 +262,8 @@ static int run(const struct assay_args *args) {
         return ASSAY_EXIT_USAGE;
 
     struct assay_gguf *g = assay_gguf_open(rq.path, err, sizeof err);
-    if (!g) {
-        fprintf(stderr, "assay mem: %s\n", err);
-        return ASSAY_EXIT_USAGE;
-    }
+    if (!g)
+        return assay_usage_error(args->command, "%s", err);
     int code = measure_all(&rq, args, g);
     assay_gguf_close(g);
     return assay_plugins_exit(&rq.plugins, code);

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "explain.h"
+#include "interrupt.h"
 #include "isolate.h"
 #include "record.h"
 #include "term.h"
@@ -85,7 +86,7 @@ static void list_cases(const struct assay_plan *plan) {
 }
 
 static int write_record(const struct assay_args *args, const struct assay_verify_report *r,
-                        const char *path) {
+                        const char *path, const char *partial) {
     json_t *record =
         assay_record_new("verify", args->argc, args->argv,
                          r->params->threads[r->params->n_threads - 1], r->params->seed);
@@ -93,10 +94,22 @@ static int write_record(const struct assay_args *args, const struct assay_verify
 
     if (record == NULL || !assay_verify_record(record, r))
         code = assay_usage_error(args->command, "out of memory for the record");
-    else if (!assay_record_write(record, path))
-        code = ASSAY_EXIT_USAGE;
+    else {
+        if (partial != NULL)
+            assay_record_partial(record, partial);
+        if (!assay_record_write(record, path))
+            code = ASSAY_EXIT_USAGE;
+    }
     json_decref(record);
     return code;
+}
+
+/* Why the results are not those of the whole plan, or of no one file: NULL, an interrupt, or a change
+ * of the model file, which goes to err. */
+static const char *partial_reason(const struct assay_verify_report *r, char *err, size_t size) {
+    if (r->params->gguf != NULL && !assay_gguf_unchanged(r->params->gguf, err, size))
+        return err;
+    return assay_interrupt_reason();
 }
 
 /* Explains the first failures that can be. False, with the error told, if one can't be kept. */
@@ -126,6 +139,8 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
     struct live live = {&report, out, assay_args_flag(args, "verbose")};
     struct assay_verify_observer observer = {show_progress, show_result, &live, json != NULL};
     struct assay_verify_totals totals;
+    const char *partial;
+    char changed[512];
     int code;
 
     if (!assay_args_u64(args, "max-failures", &max_failures, 0, 1000000) ||
@@ -137,6 +152,7 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
         code = assay_usage_error(args->command, "out of memory");
         goto out;
     }
+    assay_interrupt_catch();
     if (!assay_verify_run(plan, &s->params, &observer, results)) {
         assay_progress_clear();
         code = assay_usage_error(args->command, "can't start a child process");
@@ -146,12 +162,18 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
     assay_verify_print_summary(out, &report, (size_t)max_failures);
     totals = assay_verify_count(plan, results);
     code = totals.failed > 0 ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
-    if (totals.passed + totals.failed == 0)
+    partial = partial_reason(&report, changed, sizeof changed);
+    if (partial != NULL)
+        code = assay_usage_error(args->command, "%s: the results are partial, %zu of %zu cases ran",
+                                 partial, totals.cases - totals.not_run, totals.cases);
+    else if (totals.passed + totals.failed == 0)
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
-    if (!explain_failures(args, out, &report, (size_t)explained))
+    else if (!explain_failures(args, out, &report, (size_t)explained))
         code = ASSAY_EXIT_USAGE;
-    if (json != NULL && write_record(args, &report, json) != ASSAY_EXIT_OK)
+    if (json != NULL && write_record(args, &report, json, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
+    else
+        code = assay_interrupt_exit(code);
 out:
     if (results != NULL)
         assay_verify_results_free(results, plan->n_cases);
@@ -239,7 +261,8 @@ const struct assay_command assay_cmd_verify = {
         "What can't run is skipped with a reason and counted.\n\n"
         "Every failure ends with a command that reproduces it alone.\n\n"
         "Exit status: 0 if at least one case ran and all passed, 1 if one failed, 2 for a usage or "
-        "input error, or if nothing was verified.",
+        "input error, or if nothing was verified. Interrupted, it ends with the cases that "
+        "it has, and says so: 130.",
     .examples = "# assay's own backends on generated blocks of every type\n"
                 "$ assay verify\n"
                 "# a kernel of your own (impl/example/README.md)\n"

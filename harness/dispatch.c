@@ -1,9 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bus.h"
 #include "env.h"
+#include "no_memory.h"
 #include "options.h"
 #include "suggest.h"
 
@@ -100,7 +103,15 @@ int assay_dispatch(const struct assay_command *const *commands, size_t n, int ar
     int code;
 
     fill_standard_descriptors();
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some parents leave it, no child's end could be told */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may grow no more is an error of the write */
+    assay_bus_catch();
+    assay_no_memory_watch();
     code = choose(&t, argc, argv);
+    if (code == ASSAY_EXIT_OK && assay_no_memory_noted()) {
+        fputs("assay: out of memory: the output is incomplete\n", stderr);
+        code = ASSAY_EXIT_USAGE;
+    }
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "assay: can't write to standard output: %s\n", strerror(errno));
         return ASSAY_EXIT_USAGE;

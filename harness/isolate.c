@@ -9,17 +9,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
-#include <sys/prctl.h>
+#include <sys/auxv.h>
 #endif
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
 #endif
+
+#include "interrupt.h"
+#include "no_memory.h"
+#include "process.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE on the socket instead */
@@ -81,36 +84,29 @@ static enum receive read_all(int fd, void *data, size_t n, double deadline) {
     return read_until(fd, data, n, deadline, &got);
 }
 
-/* What every child does first: die with the parent, leave no core file. */
-static void child_setup(void) {
-    struct rlimit none = {0, 0};
-
-    setrlimit(RLIMIT_CORE, &none);
-#ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-}
-
 /* One message is a 64-bit length and that many bytes of JSON text; length 0: no result. */
 static bool send_result(int fd, json_t *result) {
+    static const char no_memory[] = "{\"crash\":\"out of memory\"}";
     char *text = result != NULL ? json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    uint64_t len = text != NULL ? strlen(text) : 0;
-    bool ok = send_all(fd, &len, sizeof len) && send_all(fd, text, (size_t)len);
+    const char *sent = assay_no_memory_noted() ? no_memory : text;
+    uint64_t len = sent != NULL ? strlen(sent) : 0;
+    bool ok = send_all(fd, &len, sizeof len) && send_all(fd, sent, (size_t)len);
 
     free(text);
+    assay_no_memory_forget();
     return ok;
 }
 
 static _Noreturn void child_loop(const struct assay_isolate *iso, int fd) {
     uint64_t item;
 
-    child_setup();
     /* Standard output may be a record; what a kernel prints must not get into it. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
     while (read_all(fd, &item, sizeof item, -1) == RECEIVED) {
         json_t *result = iso->work((size_t)item, iso->user);
         bool ok = send_result(fd, result);
         json_decref(result);
+        assay_process_disown();
         if (!ok)
             break;
     }
@@ -129,8 +125,7 @@ static bool child_start(const struct assay_isolate *iso, struct child *c, const 
     setsockopt(fds[0], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
     setsockopt(fds[1], SOL_SOCKET, SO_NOSIGPIPE, &(int){1}, sizeof(int));
 #endif
-    fflush(NULL); /* what is buffered must not be written by the child as well */
-    c->pid = fork();
+    c->pid = assay_process_fork(iso->memory_bytes);
     if (c->pid < 0) {
         close(fds[0]);
         close(fds[1]);
@@ -149,19 +144,14 @@ static bool child_start(const struct assay_isolate *iso, struct child *c, const 
     return true;
 }
 
-static int wait_for(pid_t pid) {
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status;
-}
+enum { GRACE_S = 2 }; /* a child that has nothing to do ends in a millisecond */
 
 /* Lets a healthy child end by closing its socket. */
 static void child_stop(struct child *c) {
     if (c->pid == 0)
         return;
     close(c->fd);
-    wait_for(c->pid);
+    assay_process_end(c->pid, GRACE_S, NULL);
     c->pid = 0;
 }
 
@@ -172,7 +162,8 @@ static const char *signal_name(int sig) {
     } names[] = {
         {SIGSEGV, "SIGSEGV"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
         {SIGILL, "SIGILL"},   {SIGKILL, "SIGKILL"}, {SIGTERM, "SIGTERM"}, {SIGTRAP, "SIGTRAP"},
-        {SIGSYS, "SIGSYS"},   {SIGPIPE, "SIGPIPE"},
+        {SIGSYS, "SIGSYS"},   {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGHUP, "SIGHUP"},
+        {SIGINT, "SIGINT"},   {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"},
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (names[i].number == sig)
@@ -200,6 +191,9 @@ static json_t *describe_timeout(int timeout_s) {
     return json_pack("{ss}", "crash", text);
 }
 
+/* Longer messages are the work of a kernel that wrote to our descriptor. */
+#define MAX_RESULT (UINT64_C(1) << 30)
+
 static enum receive receive_result(int fd, double deadline, json_t **result) {
     uint64_t len;
     enum receive r = read_all(fd, &len, sizeof len, deadline);
@@ -208,7 +202,7 @@ static enum receive receive_result(int fd, double deadline, json_t **result) {
     *result = NULL;
     if (r != RECEIVED || len == 0)
         return r;
-    text = len <= SIZE_MAX ? malloc((size_t)len) : NULL;
+    text = len <= MAX_RESULT ? malloc((size_t)len) : NULL;
     if (text == NULL)
         return GONE;
     r = read_all(fd, text, (size_t)len, deadline);
@@ -226,6 +220,7 @@ struct worker {
     struct child child;
     bool busy;
     size_t item, end; /* the item at work, and the end of its group */
+    size_t owner;     /* of the last item */
     double deadline;
 };
 
@@ -250,6 +245,10 @@ static bool worker_start(struct pool *pool, struct worker *w) {
     return child_start(pool->iso, &w->child, others, n);
 }
 
+static size_t owner_of(const struct assay_isolate *iso, size_t item) {
+    return iso->owner != NULL ? iso->owner(item, iso->user) : 0;
+}
+
 /* Hands the worker its next item, if there is one. False if no child could be started. */
 static bool worker_feed(struct pool *pool, struct worker *w) {
     const struct assay_isolate *iso = pool->iso;
@@ -267,8 +266,9 @@ static bool worker_feed(struct pool *pool, struct worker *w) {
     }
     if (iso->before != NULL)
         iso->before(w->item, iso->user);
-    if (iso->fresh)
+    if (iso->fresh || (w->owner != 0 && w->owner != owner_of(iso, w->item)))
         child_stop(&w->child);
+    w->owner = owner_of(iso, w->item);
     if (w->child.pid == 0 && !worker_start(pool, w))
         return false;
     number = w->item;
@@ -277,6 +277,25 @@ static bool worker_feed(struct pool *pool, struct worker *w) {
     w->deadline = seconds() + iso->timeout_s;
     w->busy = true;
     return true;
+}
+
+static void worker_deliver(struct pool *pool, struct worker *w, json_t *result) {
+    pool->results[w->item++] = result;
+    w->busy = false;
+}
+
+/* Ends the child of a busy worker, which hung or is gone; its end is the result. */
+static void worker_bury(struct pool *pool, struct worker *w, enum receive how) {
+    bool killed;
+    int status;
+
+    close(w->child.fd);
+    status = assay_process_end(w->child.pid, how == HUNG ? 0 : GRACE_S, &killed);
+    w->child.pid = 0;
+    worker_deliver(pool, w,
+                   how == HUNG ? describe_timeout(pool->iso->timeout_s)
+                   : killed    ? json_pack("{ss}", "crash", "lost its connection")
+                               : describe_death(status));
 }
 
 /* Takes the result of a busy worker; afterwards its child lives on or has been buried. */
@@ -288,18 +307,10 @@ static void worker_collect(struct pool *pool, struct worker *w, bool hung) {
 
     if (r == RECEIVED && result == NULL)
         result = json_pack("{ss}", "crash", "no result");
-    if (r != RECEIVED) {
-        int status;
-
-        if (r == HUNG)
-            kill(w->child.pid, SIGKILL);
-        close(w->child.fd);
-        status = wait_for(w->child.pid);
-        w->child.pid = 0;
-        result = r == HUNG ? describe_timeout(pool->iso->timeout_s) : describe_death(status);
-    }
-    pool->results[w->item++] = result;
-    w->busy = false;
+    if (r == RECEIVED)
+        worker_deliver(pool, w, result);
+    else
+        worker_bury(pool, w, r);
 }
 
 /* Waits until a worker has a result or has run out of time, and collects what there is. A result
@@ -318,12 +329,16 @@ static void pool_wait(struct pool *pool) {
         busy[n++] = w;
         first = w->deadline < first ? w->deadline : first;
     }
+    /* Not for long: an interrupt that came just before would go unnoticed. */
+    first = first < now + 0.2 ? first : now + 0.2;
     if (poll(fds, (nfds_t)n, first > now ? (int)((first - now) * 1000) + 1 : 0) < 0)
         return;
     now = seconds();
     for (size_t i = 0; i < n; i++)
         if (fds[i].revents != 0 || now >= busy[i]->deadline)
             worker_collect(pool, busy[i], fds[i].revents == 0);
+        else if (assay_process_ended(busy[i]->child.pid)) /* what it left holds its socket open */
+            worker_bury(pool, busy[i], GONE);
 }
 
 /* Delivers what is there in item order. False if `done` wants to stop. */
@@ -345,9 +360,12 @@ static bool pool_deliver(struct pool *pool) {
 static void pool_end(struct pool *pool) {
     for (size_t i = 0; i < pool->n_workers; i++) {
         struct worker *w = &pool->workers[i];
-        if (w->busy) /* stopped early */
-            kill(w->child.pid, SIGKILL);
-        child_stop(&w->child);
+        if (w->busy) { /* stopped early */
+            close(w->child.fd);
+            assay_process_end(w->child.pid, 0, NULL);
+        } else {
+            child_stop(&w->child);
+        }
     }
     for (size_t i = 0; i < pool->iso->count; i++)
         json_decref(pool->results[i]);
@@ -362,7 +380,7 @@ bool assay_isolate_run(const struct assay_isolate *iso) {
     if (pool.results == NULL)
         return false;
     pool.n_workers = iso->jobs < 1 ? 1 : iso->jobs > MAX_JOBS ? MAX_JOBS : (size_t)iso->jobs;
-    while (started && pool.delivered < iso->count) {
+    while (started && pool.delivered < iso->count && assay_interrupted() == 0) {
         for (size_t i = 0; i < pool.n_workers && started; i++)
             if (!pool.workers[i].busy)
                 started = worker_feed(&pool, &pool.workers[i]);
@@ -399,6 +417,7 @@ json_t *assay_isolate_once(json_t *(*work)(void *user), void *user, int timeout_
     struct assay_isolate iso = {
         .count = 1,
         .timeout_s = timeout_s,
+        .memory_bytes = assay_process_memory(1),
         .work = once_work,
         .done = once_done,
         .user = &once,
@@ -412,10 +431,16 @@ static bool self_path(char *path, size_t size) {
     return _NSGetExecutablePath(path, &n) == 0;
 #else
     ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    if (n < 0)
-        return false;
-    path[n] = '\0';
-    return true;
+    const char *name = NULL;
+
+    if (n >= 0) {
+        path[n] = '\0';
+        return true;
+    }
+#ifdef __linux__
+    name = (const char *)(uintptr_t)getauxval(AT_EXECFN); /* there is no /proc */
+#endif
+    return name != NULL && snprintf(path, size, "%s", name) < (int)size;
 #endif
 }
 
@@ -436,7 +461,6 @@ static void exec_path(const char *path, const char *const *argv) {
 }
 
 static _Noreturn void exec_self(const char *path, const char *const *argv, int out) {
-    child_setup();
     if (dup2(out, STDOUT_FILENO) >= 0)
         exec_path(path, argv);
     _exit(127);
@@ -458,10 +482,14 @@ static char *read_output(int fd, double deadline, enum receive *r, size_t *len) 
     char *text = malloc(size);
 
     for (*len = 0; text != NULL;) {
+        /* In slices: an interrupt must be noticed. */
+        double slice = seconds() + 0.2;
         char *more;
 
-        *r = read_until(fd, text + *len, size - *len, deadline, &got);
+        *r = read_until(fd, text + *len, size - *len, slice < deadline ? slice : deadline, &got);
         *len += got;
+        if (*r == HUNG && seconds() < deadline && assay_interrupted() == 0)
+            continue;
         if (*r != RECEIVED)
             return text;
         more = realloc(text, size *= 2);
@@ -473,21 +501,21 @@ static char *read_output(int fd, double deadline, enum receive *r, size_t *len) 
     return NULL;
 }
 
-json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s) {
+json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s, uint64_t memory_bytes) {
     char path[4096];
     enum receive r;
     size_t len;
     char *text;
     json_t *result;
     int fds[2], status;
+    bool killed;
     pid_t pid;
 
     if (!self_path(path, sizeof path) || pipe(fds) != 0)
         return NULL;
     fcntl(fds[0], F_SETFD, FD_CLOEXEC);
     fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-    fflush(NULL);
-    pid = fork();
+    pid = assay_process_fork(memory_bytes);
     if (pid == 0)
         exec_self(path, argv, fds[1]);
     close(fds[1]);
@@ -497,11 +525,11 @@ json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s) {
     }
     text = read_output(fds[0], seconds() + timeout_s, &r, &len);
     close(fds[0]);
-    if (r == HUNG)
-        kill(pid, SIGKILL);
-    status = wait_for(pid);
-    if (r == HUNG)
-        result = describe_timeout(timeout_s);
+    status = assay_process_end(pid, r == HUNG ? 0 : GRACE_S, &killed);
+    if (r == HUNG || killed)
+        result = assay_interrupted() != 0 ? json_pack("{ss}", "crash", "interrupted")
+                 : r == HUNG              ? describe_timeout(timeout_s)
+                                          : json_pack("{ss}", "crash", "closed its output, and hung");
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         result = describe_death(status);
     else if ((result = json_loadb(text, len, 0, NULL)) == NULL)

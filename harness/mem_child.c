@@ -1,5 +1,6 @@
 /* The worker of `assay mem`: measures itself. One JSON object on stdout is its whole output. */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "mem.h"
 #include "memuse.h"
 #include "model_pass.h"
+#include "no_memory.h"
 #include "options.h"
 #include "plugin.h"
 #include "timer.h"
@@ -28,8 +30,10 @@ static bool take_stdout(void) {
 }
 
 static int reply(json_t *j) {
-    bool ok = j && json_dumpf(j, answer, JSON_COMPACT) == 0;
+    bool ok = j && !assay_no_memory_noted() && json_dumpf(j, answer, JSON_COMPACT) == 0;
     json_decref(j);
+    if (!ok)
+        fputs("assay: out of memory for the answer of a process\n", stderr);
     return fclose(answer) == 0 && ok ? ASSAY_EXIT_OK : ASSAY_EXIT_USAGE;
 }
 
@@ -144,6 +148,10 @@ static json_t *measure(const struct job *job, const struct assay_gguf *g, struct
     me->peak.anon = max_u64(me->peak.anon, max.anon);
     me->peak.file = max_u64(me->peak.file, max.file);
     me->peak.peak = max_u64(me->peak.peak, max.peak);
+    if (ok && me->peak.peak == 0) {
+        snprintf(me->err, sizeof me->err, "the system does not tell a process's memory (no /proc?)");
+        ok = false;
+    }
     result = ok ? result_json(me, assay_model_info(model)) : error_reply(me->err);
     assay_model_free(model);
     return result;
@@ -197,8 +205,9 @@ static int run(const struct assay_args *args) {
     };
     char err[256];
 
+    signal(SIGBUS, SIG_DFL); /* the parent finds out why, and tells */
     if (!take_stdout())
-        return ASSAY_EXIT_USAGE;
+        return assay_usage_error(args->command, "out of memory");
     if (plugin && !assay_plugin_add_here(plugin, err, sizeof err))
         return reply(error_reply(err));
     job.ctx.backend = backend ? assay_backend_by_name(backend) : NULL;

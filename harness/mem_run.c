@@ -8,7 +8,9 @@
 
 #include "isolate.h"
 #include "model_pass.h"
+#include "no_memory.h"
 #include "plugin.h"
+#include "process.h"
 #include "stats.h"
 
 #define CHILD_TIMEOUT_S 900
@@ -50,6 +52,7 @@ static json_t *run_child(const struct assay_mem_params *p, const struct assay_ba
                             threads,     "--tokens",  tokens,
                             "--layers",  count};
     const char *option, *value;
+    uint64_t memory;
     size_t n = 11;
 
     snprintf(threads, sizeof threads, "%d", p->threads);
@@ -68,7 +71,9 @@ static json_t *run_child(const struct assay_mem_params *p, const struct assay_ba
     argv[n++] = "--"; /* a file name may begin with a dash */
     argv[n++] = p->path;
     argv[n] = NULL;
-    return assay_isolate_exec_self(argv, CHILD_TIMEOUT_S);
+    memory = assay_process_memory(1);
+    return assay_isolate_exec_self(argv, CHILD_TIMEOUT_S,
+                                   p->memory > memory && memory > 0 ? p->memory : memory);
 }
 
 /* Takes the child's bad ends out of the way: true if `j` is a result. */
@@ -150,6 +155,8 @@ static double median_of(const json_t *runs, const char *key) {
             v[i] = real_of(json_array_get(runs, i), key);
         median = assay_median(v, n);
     }
+    if (v == NULL)
+        assay_no_memory_note();
     free(v);
     return median;
 }

@@ -5,15 +5,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "env.h"
+#include "no_memory.h"
 #include "plugin.h"
 
+/* The end is told by the clock that never goes back: a record does not finish before it started. */
 static time_t program_started;
+static struct timespec steady_start;
 
-__attribute__((constructor)) static void remember_start(void) { program_started = time(NULL); }
+__attribute__((constructor)) static void remember_start(void) {
+    program_started = time(NULL);
+    clock_gettime(CLOCK_MONOTONIC, &steady_start);
+}
+
+static time_t program_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return program_started + (now.tv_sec - steady_start.tv_sec);
+}
 
 static json_t *utc(time_t t) {
     char text[32];
@@ -60,45 +73,78 @@ json_t *assay_record_new(const char *command, int argc, char **argv, int threads
 }
 
 static bool write_failed(const char *path, const char *why) {
-    fprintf(stderr, "assay: %s: can't write the record: %s\n", path, why);
+    fputs("assay: ", stderr);
+    for (const char *c = path; *c != '\0'; c++) /* a file name may hold line ends */
+        fputc((unsigned char)*c < ' ' || *c == 127 ? '?' : *c, stderr);
+    fprintf(stderr, ": can't write the record: %s\n", why);
     return false;
 }
 
 /* Two spaces a level would double the size of a record with thousands of results. */
 #define DUMP_FLAGS (JSON_INDENT(1) | JSON_REAL_PRECISION(17))
 
-bool assay_record_write(json_t *record, const char *path) {
-    size_t size = strlen(path) + sizeof ".part";
-    char *part;
+static bool dump(json_t *record, FILE *f) {
+    bool ok = json_dumpf(record, f, DUMP_FLAGS) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
+    return fclose(f) == 0 && ok;
+}
+
+/* A rename would put a file in the place of a device. */
+static bool write_straight(json_t *record, const char *path) {
+    FILE *f = fopen(path, "we");
+    return (f != NULL && dump(record, f)) || write_failed(path, strerror(errno));
+}
+
+static bool write_by_rename(json_t *record, const char *path) {
+    char *target = realpath(path, NULL); /* a link stays one */
+    const char *to = target != NULL ? target : path;
+    size_t size = strlen(to) + 40;
+    char *part = malloc(size);
     FILE *f;
     bool ok;
 
-    if (json_object_set_new(record, "finished", utc(time(NULL))) != 0)
+    if (part == NULL) {
+        free(target);
+        return write_failed(path, "out of memory");
+    }
+    /* Two writers of one path must not write into one file: the last to rename wins whole. */
+    snprintf(part, size, "%s.%ld.part", to, (long)getpid());
+    f = fopen(part, "we");
+    ok = f != NULL && dump(record, f) && rename(part, to) == 0;
+    if (!ok) {
+        int error = errno;
+        if (f != NULL)
+            unlink(part);
+        errno = error;
+    }
+    free(part);
+    free(target);
+    return ok || write_failed(path, strerror(errno));
+}
+
+bool assay_record_write(json_t *record, const char *path) {
+    struct stat st;
+    bool ok;
+
+    if (assay_no_memory_noted()) /* somewhere in it */
+        return write_failed(path, "out of memory");
+
+    if (json_object_set_new(record, "finished", utc(program_now())) != 0)
         return write_failed(path, "out of memory");
     if (strcmp(path, "-") == 0) {
         ok = json_dumpf(record, stdout, DUMP_FLAGS) == 0 && putchar('\n') != EOF &&
              fflush(stdout) == 0;
         return ok || write_failed("standard output", strerror(errno));
     }
-    part = malloc(size);
-    if (part == NULL)
-        return write_failed(path, "out of memory");
-    snprintf(part, size, "%s.part", path);
-    f = fopen(part, "w");
-    if (f == NULL) {
-        free(part);
-        return write_failed(path, strerror(errno));
-    }
-    ok = json_dumpf(record, f, DUMP_FLAGS) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
-    ok = fclose(f) == 0 && ok;
-    ok = ok && rename(part, path) == 0;
-    if (!ok) {
-        int error = errno;
-        unlink(part);
-        errno = error;
-    }
-    free(part);
-    return ok || write_failed(path, strerror(errno));
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_straight(record, path);
+    return write_by_rename(record, path);
+}
+
+void assay_record_partial(json_t *record, const char *why) {
+    json_t *text = json_string(why);
+    /* A file name need not be UTF-8; JSON strings must be. */
+    json_object_set_new(record, "partial",
+                        text != NULL ? text : json_string("the model file changed"));
 }
 
 json_t *assay_json_real(double v) {

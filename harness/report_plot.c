@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gnuplot.h"
+#include "no_memory.h"
 #include "report_assets.h"
 #include "report_html.h"
 
@@ -74,6 +75,8 @@ static void inline_svg(FILE *f, FILE *svg, const struct assay_plot *p) {
                 svg_line(f, group, p->name);
             free(group);
             group = opens ? strdup(line) : NULL;
+            if (opens && group == NULL)
+                assay_no_memory_note();
             if (!opens && !empty)
                 svg_line(f, line, p->name);
         }
@@ -104,6 +107,8 @@ bool assay_html_plot(FILE *f, const struct assay_plot *p) {
     if (in != NULL && out != NULL) {
         script(in, p);
         ok = assay_gnuplot(in, out);
+    } else {
+        assay_no_memory_note();
     }
     if (ok) {
         rewind(out);
@@ -124,8 +129,10 @@ bool assay_html_plot(FILE *f, const struct assay_plot *p) {
 
 bool assay_plot_available(void) {
     FILE *in = tmpfile(), *out = tmpfile();
-    bool ok = in != NULL && out != NULL && assay_gnuplot(in, out);
+    bool files = in != NULL && out != NULL, ok = files && assay_gnuplot(in, out);
 
+    if (!files)
+        assay_no_memory_note();
     if (in != NULL)
         fclose(in);
     if (out != NULL)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "no_memory.h"
 #include "report.h"
 #include "report_html.h"
 
@@ -176,6 +177,8 @@ static void margin_plots(FILE *f, const struct grid *g) {
     struct assay_plot_row *rows = calloc(g->n_types * ASSAY_PLOT_SERIES + 1, sizeof *rows);
     const char *series[ASSAY_PLOT_SERIES];
 
+    if (rows == NULL)
+        assay_no_memory_note();
     fputs("<div class=\"plots\">\n", f);
     for (size_t first = 0; rows != NULL && first < g->n_backends; first += ASSAY_PLOT_SERIES) {
         char name[32], caption[96];
@@ -302,8 +305,10 @@ static void skips(FILE *f, const json_t *list) {
 void assay_report_verify(struct assay_report *r) {
     struct grid *g = calloc(1, sizeof *g);
 
-    if (g == NULL)
+    if (g == NULL) {
+        assay_no_memory_note();
         return;
+    }
     for (size_t i = 0; i < r->n_records; i++)
         if (strcmp(r->records[i].command, "verify") == 0) {
             r->verified = true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "no_memory.h"
 #include "timer.h"
 
 /* The best of several short trials: whatever disturbs one makes it slower, never faster. */
@@ -100,6 +101,8 @@ static double best_time(struct share *shares, int threads) {
 static struct share *new_shares(int threads, enum assay_isa isa) {
     struct share *shares = calloc((size_t)threads, sizeof *shares);
 
+    if (shares == NULL)
+        assay_no_memory_note();
     for (int i = 0; shares != NULL && i < threads; i++)
         shares[i].loops = loops_of(isa);
     return shares;
@@ -121,6 +124,8 @@ double assay_roofline_bandwidth(size_t bytes, int threads, enum assay_isa isa) {
             shares[i].bytes = each;
         }
         ns = best_time(shares, threads);
+    } else {
+        assay_no_memory_note();
     }
     free(buffer);
     free(shares);

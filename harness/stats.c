@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "datasets/rng.h"
+#include "no_memory.h"
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -27,6 +28,8 @@ static double *copy_of(const double *x, size_t n) {
 
     if (copy != NULL)
         memcpy(copy, x, n * sizeof *copy);
+    else
+        assay_no_memory_note();
     return copy;
 }
 
@@ -73,6 +76,8 @@ struct assay_interval assay_bootstrap_median(const double *x, size_t n, double c
         sort(medians, resamples);
         result.low = sorted_quantile(medians, resamples, (1 - confidence) / 2);
         result.high = sorted_quantile(medians, resamples, (1 + confidence) / 2);
+    } else {
+        assay_no_memory_note();
     }
     free(medians);
     free(draw);

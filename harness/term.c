@@ -1,16 +1,19 @@
 #include "term.h"
 
-#include <langinfo.h>
-#include <libsmartcols.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static bool coloured(FILE *f) {
+/* Whether it is a terminal that takes escape sequences. */
+static bool is_terminal(int fd) {
+    const char *term = getenv("TERM");
+    return isatty(fd) && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+}
+
+bool assay_coloured(FILE *f) {
     const char *no_color = getenv("NO_COLOR");
-    return isatty(fileno(f)) && (no_color == NULL || *no_color == '\0');
+    return is_terminal(fileno(f)) && (no_color == NULL || *no_color == '\0');
 }
 
 const char *assay_colour_start(FILE *f, enum assay_colour c) {
@@ -18,10 +21,10 @@ const char *assay_colour_start(FILE *f, enum assay_colour c) {
         [ASSAY_PLAIN] = "",          [ASSAY_RED] = "\033[31m", [ASSAY_GREEN] = "\033[32m",
         [ASSAY_YELLOW] = "\033[33m", [ASSAY_DIM] = "\033[2m",  [ASSAY_BOLD] = "\033[1m",
     };
-    return coloured(f) ? sequences[c] : "";
+    return assay_coloured(f) ? sequences[c] : "";
 }
 
-const char *assay_colour_end(FILE *f) { return coloured(f) ? "\033[0m" : ""; }
+const char *assay_colour_end(FILE *f) { return assay_coloured(f) ? "\033[0m" : ""; }
 
 static bool progress_shown;
 
@@ -30,7 +33,7 @@ void assay_progress(const char *task, size_t done, size_t total, const char *wha
     struct timespec now;
     double since;
 
-    if (!isatty(STDERR_FILENO))
+    if (!is_terminal(STDERR_FILENO))
         return;
     clock_gettime(CLOCK_MONOTONIC, &now);
     since = (double)(now.tv_sec - last.tv_sec) + 1e-9 * (double)(now.tv_nsec - last.tv_nsec);
@@ -47,66 +50,4 @@ void assay_progress_clear(void) {
     if (progress_shown)
         fputs("\r\033[K", stderr);
     progress_shown = false;
-}
-
-struct assay_table {
-    struct libscols_table *scols;
-    size_t columns;
-};
-
-/* libsmartcols measures text in the locale's encoding; ours is UTF-8 whatever the user's is. */
-static void use_utf8(void) {
-    static bool done;
-    if (!done && (setlocale(LC_CTYPE, "") == NULL || strcmp(nl_langinfo(CODESET), "UTF-8") != 0))
-        setlocale(LC_CTYPE, "C.UTF-8");
-    done = true;
-}
-
-struct assay_table *assay_table_new(const char *const *headings, size_t n) {
-    struct assay_table *t = malloc(sizeof *t);
-
-    use_utf8();
-    if (t == NULL || (t->scols = scols_new_table()) == NULL) {
-        free(t);
-        return NULL;
-    }
-    t->columns = n;
-    /* Never cut to the width of the terminal: a table in a pipe reads as on the screen. */
-    scols_table_set_termforce(t->scols, SCOLS_TERMFORCE_NEVER);
-    scols_table_enable_noencoding(t->scols, 1);
-    scols_table_set_column_separator(t->scols, "  ");
-    for (size_t i = 0; i < n; i++) {
-        bool right = headings[i][0] == '>';
-        scols_table_new_column(t->scols, headings[i] + right, 0, right ? SCOLS_FL_RIGHT : 0);
-    }
-    return t;
-}
-
-void assay_table_row(struct assay_table *t, const char *const *cells) {
-    assay_table_row_colour(t, ASSAY_PLAIN, cells);
-}
-
-void assay_table_row_colour(struct assay_table *t, enum assay_colour c, const char *const *cells) {
-    static const char *const names[] = {
-        [ASSAY_PLAIN] = NULL,      [ASSAY_RED] = "red",      [ASSAY_GREEN] = "green",
-        [ASSAY_YELLOW] = "yellow", [ASSAY_DIM] = "darkgray", [ASSAY_BOLD] = "bold",
-    };
-    struct libscols_line *line;
-
-    if (t == NULL || (line = scols_table_new_line(t->scols, NULL)) == NULL)
-        return;
-    for (size_t i = 0; i < t->columns; i++)
-        scols_line_set_data(line, i, cells[i]);
-    if (names[c] != NULL)
-        scols_line_set_color(line, names[c]);
-}
-
-void assay_table_print(struct assay_table *t, FILE *f) {
-    if (t == NULL)
-        return;
-    scols_table_enable_colors(t->scols, coloured(f));
-    scols_table_set_stream(t->scols, f);
-    scols_print_table(t->scols);
-    scols_unref_table(t->scols);
-    free(t);
 }

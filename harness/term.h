@@ -1,5 +1,5 @@
 /* Terminal output: colour only on a terminal (and without NO_COLOR), progress only where stderr is
- * one, tables through libsmartcols. */
+ * one, tables through libsmartcols (table.c) or without it (table_plain.c). */
 #ifndef ASSAY_HARNESS_TERM_H
 #define ASSAY_HARNESS_TERM_H
 
@@ -8,6 +8,9 @@
 #include <stdio.h>
 
 enum assay_colour { ASSAY_PLAIN, ASSAY_RED, ASSAY_GREEN, ASSAY_YELLOW, ASSAY_DIM, ASSAY_BOLD };
+
+/* Whether text on `f` may have colours. */
+bool assay_coloured(FILE *f);
 
 /* Escape sequence that starts a colour on `f`, or "" where colours are off; assay_colour_end ends. */
 const char *assay_colour_start(FILE *f, enum assay_colour c);

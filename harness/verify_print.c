@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "no_memory.h"
 #include "record.h"
 #include "shell_word.h"
 #include "term.h"
@@ -301,8 +302,10 @@ static bool has_checks(const struct assay_plan *plan) {
 static void print_coverage(FILE *f, const struct assay_verify_report *r) {
     struct assay_verify_coverage c;
 
-    if (!assay_verify_cover(r->plan, r->results, &c))
+    if (!assay_verify_cover(r->plan, r->results, &c)) {
+        assay_no_memory_note();
         return;
+    }
     fprintf(f,
             "coverage: %zu of %zu cases; %zu of %zu combinations of type, runner and check or "
             "operation",

@@ -3,7 +3,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "impl/plugin/loader.h"
 #include "isolate.h"
+#include "process.h"
 #include "record.h"
 #include "verify_internal.h"
 
@@ -47,6 +49,17 @@ static size_t group(size_t i, void *user) {
     size_t problem = plan->cases[i].problem;
 
     return plan->problems[problem].op == ASSAY_OP_CHECK ? plan->n_problems + i : problem;
+}
+
+/* A plugin may do anything to the process; nobody else is judged in it. */
+static size_t owner(size_t i, void *user) {
+    const struct run *run = user;
+    const struct assay_backend *b = run->worker.plan->cases[i].runner.backend;
+
+    for (size_t n = 0; assay_plugin_backend_path(b) != NULL && n < assay_backend_count(); n++)
+        if (assay_backend_at(n) == b)
+            return n + 1;
+    return 0;
 }
 
 static enum assay_verdict verdict_of(const json_t *detail) {
@@ -94,9 +107,15 @@ static bool done(size_t i, const json_t *reported, void *user) {
     struct run *run = user;
     struct assay_verify_result *r = &run->results[i];
     const char *crash = json_string_value(json_object_get(reported, "crash"));
-    json_t *detail = crash != NULL ? explain_crash(run, i, crash) : json_deep_copy(reported);
-    json_t *ratio = json_object_get(detail, "ratio");
+    char changed[512];
+    json_t *detail, *ratio;
 
+    /* The kernel is not at fault where the file went away under it: nothing is said of the case. */
+    if (crash != NULL && run->worker.params->gguf != NULL &&
+        !assay_gguf_unchanged(run->worker.params->gguf, changed, sizeof changed))
+        return false;
+    detail = crash != NULL ? explain_crash(run, i, crash) : json_deep_copy(reported);
+    ratio = json_object_get(detail, "ratio");
     /* Not part of the finding, which is the same on every run. */
     r->cpu_s = json_number_value(json_object_get(detail, "cpu_s"));
     json_object_del(detail, "cpu_s");
@@ -149,6 +168,8 @@ bool assay_verify_run(const struct assay_plan *plan, const struct assay_verify_p
         .timeout_s = p->timeout_s * (p->full ? FULL_PATIENCE : 1) + reference_seconds(plan),
         .jobs = p->jobs,
         .group = group,
+        .owner = owner,
+        .memory_bytes = assay_process_memory(p->jobs),
         .work = work,
         .done = done,
         .before = before,

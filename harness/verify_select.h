@@ -11,7 +11,7 @@ struct assay_verify_selection {
     const struct assay_command *command;
     struct assay_verify_params params;
     struct assay_plugins plugins;
-    const struct assay_backend *backends[32];
+    const struct assay_backend *backends[ASSAY_MAX_BACKENDS];
     const struct assay_type_traits *types[64];
     struct assay_shape shapes[256];
     int threads[16];

@@ -73,7 +73,7 @@ extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay
 
 /* Adds a backend to the end of the list, for the rest of the program's life; *b is borrowed. False
  * if its name is taken or ASSAY_MAX_BACKENDS are there already. */
-#define ASSAY_MAX_BACKENDS 16
+#define ASSAY_MAX_BACKENDS 64
 bool assay_backend_register(const struct assay_backend *b);
 
 /* ---- Parts that several backends share (plain.c) --------------------------------------------- */

@@ -295,7 +295,7 @@ static json_t *run_subject(enum assay_type type, bool cold) {
     p.n_contenders = 2;
     cr_assert(assay_bench_add_matrix(&p, &m));
     cr_assert(assay_bench_make_cases(&p, NULL, 0, threads, 1));
-    result = assay_bench_run_case(&p, 0, &stage);
+    result = assay_bench_run_case(&p, 0, &stage, NULL);
     cr_assert_not_null(result);
     cr_assert_eq(stage, -1);
     assay_bench_plan_free(&p);
