@@ -67,12 +67,12 @@ CROSS_LDLIBS  := -Wl,-rpath-link,$(SYSROOT_LIB)
 else ifeq ($(OS),Darwin)
 # Homebrew keeps these out of the default search paths; Apple's clang takes OpenMP by its front end.
 BREW          := $(shell brew --prefix)
-PKG_CONFIG    := PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$(BREW)/opt/util-linux/lib/pkgconfig \
+PKG_CONFIG    := PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$(BREW)/opt/util-linux/lib/pkgconfig:$(BREW)/opt/sqlite/lib/pkgconfig \
                  pkg-config
 OPENMP        := -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
 CROSS_LDLIBS  := -L$(BREW)/opt/libomp/lib -lomp -L$(BREW)/lib
 endif
-PKGS       := jansson smartcols openblas
+PKGS       := jansson smartcols openblas sqlite3
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
 LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
@@ -90,12 +90,12 @@ endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
-                 $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
+                 $(wildcard harness/*.c harness/faults/*.c harness/history/*.c harness/gate/*.c)) reports/assets.c
 ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
-TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c)
+TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -130,6 +130,8 @@ $(STAMP): FORCE
 	$(Q)mkdir -p $(@D); { \
 	    echo '#define ASSAY_VERSION "$(VERSION)"'; \
 	    echo "#define ASSAY_COMMIT \"$$(git rev-parse HEAD 2>/dev/null || echo unknown)\""; \
+	    echo "#define ASSAY_BRANCH \"$$(ci/branch.sh)\""; \
+	    echo "#define ASSAY_COMMIT_DATE \"$$(TZ=UTC git show -s --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd HEAD 2>/dev/null)\""; \
 	    echo "#define ASSAY_DIRTY $$(git status --porcelain -uno 2>/dev/null | head -n 1 | grep -c .)"; \
 	    echo '#define ASSAY_CFLAGS "$(subst ",\",$(strip $(OPT) $(CFLAGS)))"'; \
 	} >$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi

@@ -17,6 +17,7 @@ libc6-dev         -
 libjansson-dev    -
 libsmartcols-dev  -
 libopenblas-dev   -
+libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
 jq                jq'
@@ -27,7 +28,7 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
-homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
+homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq'
 
 # The peer: ggml's own libraries as an npm package publishes them. Tests compare decoders with it,
 # bench compares speed; both say so and go on where it is missing.

@@ -7,6 +7,7 @@
 #include "bench_measure.h"
 #include "bench_report.h"
 #include "env.h"
+#include "history/keep_record.h"
 #include "isolate.h"
 #include "options.h"
 #include "plugin.h"
@@ -42,6 +43,7 @@ static const struct assay_option options[] = {
     {"seed", 's', "S", "1", "seed of weights, activations and order"},
     {"timeout", 0, "S", "600", "seconds a case may take in all"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
+    ASSAY_RECORD_OPTIONS,
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -347,13 +349,12 @@ static bool keep_result(size_t i, const json_t *result, void *user) {
 static int write_record(const struct selection *s, json_t *results) {
     json_t *record = assay_record_new("bench", s->args->argc, s->args->argv,
                                       s->threads[s->n_threads - 1], s->plan.seed);
-    const char *path = assay_args_get(s->args, "json");
     int code = ASSAY_EXIT_OK;
 
     if (record == NULL || json_object_set(record, "results", results) != 0 ||
         json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0)
         code = assay_usage_error(s->args->command, "out of memory for the record");
-    else if (!assay_record_write(record, path))
+    else if (!assay_record_keep(s->args, record))
         code = ASSAY_EXIT_USAGE;
     json_decref(record);
     return code;
@@ -412,7 +413,7 @@ static int run_cases(struct selection *s) {
     }
     assay_bench_print(s->out, &s->plan, live.results, assay_args_get(s->args, "gguf"));
     code = live.bad ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
-    if (assay_args_get(s->args, "json") != NULL && write_record(s, live.results) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(s->args) && write_record(s, live.results) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
 out:
     if (live.stage != MAP_FAILED)
@@ -431,7 +432,7 @@ static int run(const struct assay_args *args) {
     /* A record on standard output keeps it to itself. */
     if (json != NULL && strcmp(json, "-") == 0)
         s.out = stderr;
-    if (!assay_plugins_from_args(args, &s.plugins))
+    if (!assay_record_check(args) || !assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
         return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "explain.h"
+#include "history/keep_record.h"
 #include "isolate.h"
 #include "record.h"
 #include "term.h"
@@ -44,6 +45,7 @@ static const struct assay_option options[] = {
     {"explain", 0, "N", "1", "failures to shrink and explain, some two seconds each"},
     {"keep", 0, "DIR", NULL, "save the explained cases there ('assay explain' replays them)"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
+    ASSAY_RECORD_OPTIONS,
     {"verbose", 'v', NULL, NULL, "one line a case"},
     {NULL, 0, NULL, NULL, NULL},
 };
@@ -84,8 +86,7 @@ static void list_cases(const struct assay_plan *plan) {
     }
 }
 
-static int write_record(const struct assay_args *args, const struct assay_verify_report *r,
-                        const char *path) {
+static int write_record(const struct assay_args *args, const struct assay_verify_report *r) {
     json_t *record =
         assay_record_new("verify", args->argc, args->argv,
                          r->params->threads[r->params->n_threads - 1], r->params->seed);
@@ -93,7 +94,7 @@ static int write_record(const struct assay_args *args, const struct assay_verify
 
     if (record == NULL || !assay_verify_record(record, r))
         code = assay_usage_error(args->command, "out of memory for the record");
-    else if (!assay_record_write(record, path))
+    else if (!assay_record_keep(args, record))
         code = ASSAY_EXIT_USAGE;
     json_decref(record);
     return code;
@@ -124,7 +125,8 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
     /* A record on standard output keeps it to itself. */
     FILE *out = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout;
     struct live live = {&report, out, assay_args_flag(args, "verbose")};
-    struct assay_verify_observer observer = {show_progress, show_result, &live, json != NULL};
+    struct assay_verify_observer observer = {show_progress, show_result, &live,
+                                             assay_record_wanted(args)};
     struct assay_verify_totals totals;
     int code;
 
@@ -150,7 +152,7 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
     if (!explain_failures(args, out, &report, (size_t)explained))
         code = ASSAY_EXIT_USAGE;
-    if (json != NULL && write_record(args, &report, json) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(args) && write_record(args, &report) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
 out:
     if (results != NULL)
@@ -203,7 +205,7 @@ static int run(const struct assay_args *args) {
     /* Idle threads of OpenMP spin by default, and cost small products ten times what they need:
      * processes at work beside each other must not. */
     assay_isolate_restart((const char *const *)(uintptr_t)args->argv, "OMP_WAIT_POLICY", "passive");
-    if (!assay_plugins_from_args(args, &s.plugins))
+    if (!assay_record_check(args) || !assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
         return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);
