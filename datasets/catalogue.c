@@ -55,23 +55,23 @@ size_t assay_model_matrices(const struct assay_model_shape *s, struct assay_matr
                    kv = (uint64_t)s->n_head_kv * s->head_dim;
     const bool moe = s->n_expert > 0;
     const uint64_t ff = moe ? s->n_ff_expert : s->n_ff;
-    /* One expert's matrix stands for all of a layer's: they are multiplied one at a time. */
+    const uint32_t experts = s->n_expert, used = s->n_expert_used;
     const struct assay_matrix_shape all[] = {
-        {"attn_q", q, embd},
-        {"attn_k", kv, embd},
-        {"attn_v", kv, embd},
-        {"attn_output", embd, q},
-        {"ffn_gate_inp", s->n_expert, embd},
-        {moe ? "ffn_gate_exp" : "ffn_gate", ff, embd},
-        {moe ? "ffn_up_exp" : "ffn_up", ff, embd},
-        {moe ? "ffn_down_exp" : "ffn_down", embd, ff},
-        {s->tied_embeddings ? "token_embd" : "output", s->n_vocab, embd},
+        {"attn_q", q, embd, 0, 0, false},
+        {"attn_k", kv, embd, 0, 0, false},
+        {"attn_v", kv, embd, 0, 0, false},
+        {"attn_output", embd, q, 0, 0, false},
+        {"ffn_gate_inp", s->n_expert, embd, 0, 0, false},
+        {moe ? "ffn_gate_exps" : "ffn_gate", ff, embd, experts, used, false},
+        {moe ? "ffn_up_exps" : "ffn_up", ff, embd, experts, used, false},
+        {moe ? "ffn_down_exps" : "ffn_down", embd, ff, experts, used, moe},
+        {s->tied_embeddings ? "token_embd" : "output", s->n_vocab, embd, 0, 0, false},
     };
     size_t count = 0;
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         size_t j = 0;
-        while (j < i && !(all[j].n == all[i].n && all[j].k == all[i].k))
+        while (j < i && !(all[j].n == all[i].n && all[j].k == all[i].k && all[j].experts == all[i].experts))
             j++;
         if (j < i || all[i].n == 0)
             continue;

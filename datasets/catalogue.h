@@ -23,6 +23,10 @@ const struct assay_model_shape *assay_catalogue_find(const char *name);
 struct assay_matrix_shape {
     const char *role;
     uint64_t n, k; /* rows (out) and columns (in) */
+    /* Of a stack of experts, of which n and k are one's: how many there are, how many a token uses,
+     * and whether each reads a row of its own (down) or all read the token's (gate, up). Else 0. */
+    uint32_t experts, used;
+    bool own_rows;
 };
 /* Writes up to `max` shapes and returns how many there are. */
 size_t assay_model_matrices(const struct assay_model_shape *s, struct assay_matrix_shape *out,

@@ -81,12 +81,45 @@ static bool add_store(struct bench_run *run, struct bench_entry *e) {
     return true;
 }
 
+static bool add_experts(const struct bench_run *run, struct bench_entry *e) {
+    const struct assay_bench_matrix *m = run->matrix;
+    struct assay_error err = {0};
+
+    if (assay_experts_create(e->ctx, m->type->type, run->weights, run->weight_bytes, m->experts,
+                             m->n, m->k, &e->experts, &err) != ASSAY_OK) {
+        set_error(e, &err);
+        return false;
+    }
+    e->n_stores = 1;
+    e->resident = assay_experts_bytes(e->experts);
+    return true;
+}
+
+static bool add_stores(struct bench_run *run, struct bench_entry *e) {
+    size_t wanted = 1;
+
+    if (!add_store(run, e))
+        return false;
+    e->resident = assay_store_bytes(e->stores[0]);
+    if (run->plan->cold && e->resident > 0)
+        wanted = (2 * last_level_bytes() + e->resident - 1) / e->resident;
+    while (e->n_stores < wanted && e->n_stores < BENCH_MAX_COPIES)
+        if (!add_store(run, e))
+            return false;
+    return true;
+}
+
+/* Rows of x that a kernel gets in one product. */
+static size_t kernel_rows(const struct bench_run *run) {
+    return run->matrix->experts > 0 ? (size_t)((double)run->rows / run->routing.used + 0.5)
+                                    : run->rows;
+}
+
 static void prepare(struct bench_run *run, struct bench_entry *e) {
     const struct assay_runner *r = &e->contender->runner;
     const struct assay_type_traits *t = run->matrix->type;
     struct assay_ctx_params params = {r->backend, r->isa, run->c->threads, r->variant};
     struct assay_error err = {0};
-    size_t wanted = 1;
 
     if (!assay_backend_available(r->backend, err.message, sizeof err.message)) {
         set_status(e, BENCH_SKIPPED, err.message);
@@ -99,24 +132,19 @@ static void prepare(struct bench_run *run, struct bench_entry *e) {
         return;
     }
     if (assay_ctx_create(&params, &e->ctx, &err) != ASSAY_OK ||
-        assay_ctx_arith(e->ctx, t, run->c->m, &e->arith, &err) != ASSAY_OK) {
+        assay_ctx_arith(e->ctx, t, kernel_rows(run), &e->arith, &err) != ASSAY_OK) {
         set_error(e, &err);
         return;
     }
-    if (!add_store(run, e))
+    if (!(run->matrix->experts > 0 ? add_experts(run, e) : add_stores(run, e)))
         return;
-    e->resident = assay_store_bytes(e->stores[0]);
-    if (run->plan->cold && e->resident > 0)
-        wanted = (2 * last_level_bytes() + e->resident - 1) / e->resident;
-    while (e->n_stores < wanted && e->n_stores < BENCH_MAX_COPIES)
-        if (!add_store(run, e))
-            return;
-    snprintf(e->kernel, sizeof e->kernel, "%s", assay_ctx_kernel(e->ctx, t, run->c->m));
+    snprintf(e->kernel, sizeof e->kernel, "%s", assay_ctx_kernel(e->ctx, t, kernel_rows(run)));
     /* A backend without a choice runs whatever its library likes best. */
     e->isa = assay_backend_uses_isa(r->backend) ? assay_ctx_isa(e->ctx) : ASSAY_ISA_AUTO;
 }
 
 static void entry_free(struct bench_entry *e) {
+    assay_experts_free(e->experts);
     for (size_t i = 0; i < e->n_stores; i++) {
         assay_store_free(e->stores[i]);
         free(e->copies[i]);
@@ -136,12 +164,13 @@ static bool multiply(void *user) {
     const struct turn *t = user;
     struct bench_run *run = t->run;
     struct bench_entry *e = &run->entries[t->entry];
-    const struct assay_store *store = e->stores[e->next_store];
+    const size_t turn = e->next_store++;
     struct assay_error err = {0};
 
-    e->next_store = (e->next_store + 1) % e->n_stores;
     *run->stage = (int)t->entry;
-    if (gemm_quant(e->ctx, store, run->x, run->c->m, run->y, run->matrix->n, &err) != ASSAY_OK)
+    if ((e->experts != NULL ? bench_multiply_experts(run, e, turn, &err)
+                            : gemm_quant(e->ctx, e->stores[turn % e->n_stores], run->x, run->rows,
+                                         run->y, run->matrix->n, &err)) != ASSAY_OK)
         set_status(e, BENCH_FAILED, err.message);
     *run->stage = -1;
     return e->status == BENCH_MEASURED;
@@ -191,14 +220,21 @@ static void measure(struct bench_run *run) {
 /* The least time that this product could take here: its operands read once at the speed of the
  * memory they lie in, or its operations at the peak of its arithmetic, whichever is longer. */
 static void put_under_roof(struct bench_run *run, struct bench_entry *e) {
-    const size_t m = run->c->m, n = run->matrix->n, k = run->matrix->k;
-    const double traffic = (double)e->resident + 4.0 * (double)m * ((double)n + (double)k);
-    const size_t set = e->resident * e->n_stores + 4 * m * (n + k);
+    const size_t n = run->matrix->n, k = run->matrix->k, experts = run->matrix->experts;
+    const struct bench_routing *r = &run->routing;
+    const size_t io = 4 * (run->x_rows * k + run->rows * n);
+    /* Of a stack, only what is routed to is read. */
+    const double weights =
+        experts > 0 ? (double)e->resident * r->used / (double)experts : (double)e->resident;
+    const size_t all_weights =
+        experts > 0 ? e->resident / experts * r->touched : e->resident * e->n_stores;
+    const double traffic = weights + (double)io;
+    const size_t set = all_weights + io;
     const double median = assay_median(e->ns, e->rounds);
     const int threads = run->c->threads;
 
     e->peak_kind = e->arith.act == ASSAY_ACT_F32 ? ASSAY_PEAK_FP32 : ASSAY_PEAK_INT8;
-    e->from = level_of(e->resident * e->n_stores, threads);
+    e->from = level_of(all_weights, threads);
     for (int i = 0; i == 0 || (i < ROOF_ATTEMPTS && e->roof_ns > median); i++) {
         e->bandwidth = bench_bandwidth(set, threads, e->isa, i > 0);
         e->peak = bench_peak(e->peak_kind, threads, e->isa, i > 0);
@@ -210,20 +246,22 @@ static void put_under_roof(struct bench_run *run, struct bench_entry *e) {
 
 static bool run_begin(struct bench_run *run) {
     const struct assay_bench_matrix *m = run->matrix;
-    const size_t rows = run->c->m;
     size_t row_bytes;
 
     if (!assay_row_bytes(m->type, m->k, &row_bytes))
         return false;
-    run->weight_bytes = row_bytes * m->n;
-    run->ops = 2.0 * (double)rows * (double)m->n * (double)m->k;
+    run->rows = run->c->m * (m->experts > 0 ? m->used : 1);
+    run->x_rows = m->own_rows ? run->rows : run->c->m;
+    run->weight_bytes = row_bytes * assay_bench_rows(m);
+    run->ops = 2.0 * (double)run->rows * (double)m->n * (double)m->k;
     run->weights = weights_of(run->plan, run->c->matrix);
-    run->x = aligned_alloc(64, (rows * m->k * sizeof *run->x + 63) / 64 * 64);
-    run->y = bench_output_new(rows, m->n);
-    if (run->weights == NULL || run->x == NULL || run->y == NULL)
+    run->x = aligned_alloc(64, (run->x_rows * m->k * sizeof *run->x + 63) / 64 * 64);
+    run->y = bench_output_new(run->rows, m->n);
+    if (run->weights == NULL || run->x == NULL || run->y == NULL ||
+        (m->experts > 0 && !bench_route(run)))
         return false;
-    assay_generate_acts(ASSAY_AGEN_NORMAL, assay_bench_seed(run->plan, m) + rows, rows, m->k,
-                        run->x);
+    assay_generate_acts(ASSAY_AGEN_NORMAL, assay_bench_seed(run->plan, m) + run->c->m, run->x_rows,
+                        m->k, run->x);
     return true;
 }
 
@@ -259,6 +297,7 @@ json_t *assay_bench_run_case(const struct assay_bench_plan *p, size_t i, volatil
         entry_free(&entries[e]);
     bench_verify_end(&run);
     free(entries);
+    free(run.routing.ids);
     free(run.x);
     bench_output_free(run.y);
     return result;

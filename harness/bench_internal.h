@@ -30,7 +30,8 @@ struct bench_entry {
     struct assay_store *stores[BENCH_MAX_COPIES];
     uint8_t *copies[BENCH_MAX_COPIES]; /* bytes that stores[i] borrows; NULL: not of its own */
     size_t n_stores, next_store;
-    size_t resident; /* bytes of one store */
+    struct assay_experts *experts; /* instead of stores[], of a stack */
+    size_t resident;               /* bytes of one store, or of the stack */
     char kernel[64];
     enum assay_isa isa; /* of the roofline */
 
@@ -45,6 +46,16 @@ struct bench_entry {
     const char *from;
 };
 
+/* Random choices of experts, one a call in turn, so that a stack comes from where a model's would:
+ * not from the cache that the last call filled. */
+#define BENCH_ROUTINGS 32
+struct bench_routing {
+    int64_t *ids; /* BENCH_ROUTINGS × rows; NULL: no stack */
+    size_t share;
+    double used;    /* distinct experts of a call, on average */
+    size_t touched; /* distinct experts of all calls */
+};
+
 struct bench_run {
     const struct assay_bench_plan *plan;
     const struct assay_bench_case *c;
@@ -52,7 +63,9 @@ struct bench_run {
     const uint8_t *weights;
     size_t weight_bytes;
     double ops;
+    size_t x_rows, rows; /* of x and of y: m, or as many as experts are used */
     float *x, *y;
+    struct bench_routing routing; /* of a stack of experts */
     struct bench_entry *entries;
     size_t n_entries;
     volatile int *stage;
@@ -65,6 +78,21 @@ struct bench_run {
 /* m × n outputs, 64-byte aligned, with a fence around them. */
 float *bench_output_new(size_t m, size_t n);
 void bench_output_free(float *y);
+
+/* Draws the routings of a run over a stack of experts; false if memory ran out. */
+bool bench_route(struct bench_run *run);
+/* One call with routing `turn` (modulo BENCH_ROUTINGS). */
+enum assay_status bench_multiply_experts(const struct bench_run *run, struct bench_entry *e,
+                                         size_t turn, struct assay_error *err);
+/* Judges a sample of the columns of every row of y after the call of routing 0. False if memory ran
+ * out. */
+bool bench_compare_experts(const struct bench_run *run, struct bench_entry *e,
+                           const struct assay_output *out);
+
+/* The sample of columns that verification looks at: ranges, evenly spread. */
+size_t bench_range_count(const struct bench_run *run);
+size_t bench_range_length(const struct bench_run *run);
+size_t bench_range_start(const struct bench_run *run, size_t i);
 
 /* Multiplies once and judges a sample of the output's columns against the reference; sets e->status
  * if it is wrong. */

@@ -62,6 +62,10 @@ bool assay_bench_add_contender(struct assay_bench_plan *p, const char *spec, uns
     return true;
 }
 
+size_t assay_bench_rows(const struct assay_bench_matrix *m) {
+    return m->experts > 0 ? m->experts * m->n : m->n;
+}
+
 bool assay_bench_add_matrix(struct assay_bench_plan *p, const struct assay_bench_matrix *m) {
     struct assay_bench_matrix *grown;
 
@@ -81,7 +85,12 @@ bool assay_bench_add_model(struct assay_bench_plan *p, const struct assay_model_
     size_t n = assay_model_matrices(model, shapes, 16);
 
     for (size_t i = 0; i < n && i < 16; i++) {
-        struct assay_bench_matrix m = {.type = type, .n = shapes[i].n, .k = shapes[i].k};
+        struct assay_bench_matrix m = {.type = type,
+                                       .n = shapes[i].n,
+                                       .k = shapes[i].k,
+                                       .experts = shapes[i].experts,
+                                       .used = shapes[i].used,
+                                       .own_rows = shapes[i].own_rows};
         snprintf(m.name, sizeof m.name, "%s %s", model->name, shapes[i].role);
         if (!assay_bench_add_matrix(p, &m))
             return false;
@@ -175,11 +184,12 @@ const uint8_t *assay_bench_weights(const struct assay_bench_plan *p, size_t i, u
     *owned = NULL;
     if (m->bytes != NULL)
         return m->bytes;
-    if (!assay_row_bytes(m->type, m->k, &row_bytes) || m->n > SIZE_MAX / row_bytes - 64)
+    const size_t rows = assay_bench_rows(m);
+    if (!assay_row_bytes(m->type, m->k, &row_bytes) || rows > SIZE_MAX / row_bytes - 64)
         return NULL;
-    *owned = aligned_alloc(64, (m->n * row_bytes + 63) / 64 * 64);
+    *owned = aligned_alloc(64, (rows * row_bytes + 63) / 64 * 64);
     if (*owned != NULL)
-        assay_generate_weights(m->type, ASSAY_WGEN_UNIFORM, assay_bench_seed(p, m), m->n, m->k,
+        assay_generate_weights(m->type, ASSAY_WGEN_UNIFORM, assay_bench_seed(p, m), rows, m->k,
                                *owned);
     return *owned;
 }

@@ -21,7 +21,14 @@ struct assay_bench_matrix {
     size_t n, k;
     const uint8_t *bytes; /* in the GGUF file; NULL: generated */
     size_t m;             /* the only batch size, or 0: those of the plan */
+
+    /* Of a stack of experts, one of which is n × k: a token is multiplied by `used` of them. */
+    size_t experts, used;
+    bool own_rows; /* each expert reads a row of its own, not the token's */
 };
+
+/* Rows of W in all: those of every expert. */
+size_t assay_bench_rows(const struct assay_bench_matrix *m);
 
 struct assay_bench_case {
     size_t matrix; /* index */

@@ -68,10 +68,16 @@ json_t *assay_bench_describe(const struct assay_bench_plan *p, size_t i) {
     size_t row_bytes = 0;
 
     assay_row_bytes(m->type, m->k, &row_bytes);
-    return json_pack("{ss ss sI sI sI si sI ss}", "matrix", m->name, "type", m->type->name, "m",
-                     (json_int_t)c->m, "n", (json_int_t)m->n, "k", (json_int_t)m->k, "threads",
-                     c->threads, "weight_bytes", (json_int_t)(row_bytes * m->n), "baseline",
-                     p->contenders[0].label);
+    json_t *j =
+        json_pack("{ss ss sI sI sI si sI ss}", "matrix", m->name, "type", m->type->name, "m",
+                  (json_int_t)c->m, "n", (json_int_t)m->n, "k", (json_int_t)m->k, "threads",
+                  c->threads, "weight_bytes", (json_int_t)(row_bytes * assay_bench_rows(m)),
+                  "baseline", p->contenders[0].label);
+    if (j != NULL && m->experts > 0) {
+        json_object_set_new(j, "experts", json_integer((json_int_t)m->experts));
+        json_object_set_new(j, "used", json_integer((json_int_t)m->used));
+    }
+    return j;
 }
 
 static const char *const status_names[] = {
@@ -129,7 +135,12 @@ static json_t *roofline(const struct bench_entry *e, double median_ns) {
 }
 
 static void add_figures(const struct bench_run *run, const struct bench_entry *e, json_t *o) {
+    const struct assay_bench_matrix *m = run->matrix;
     const double median = assay_median(e->ns, e->rounds);
+    /* Of a stack, only what is routed to is read. */
+    const double bytes = m->experts > 0
+                             ? (double)run->weight_bytes * run->routing.used / (double)m->experts
+                             : (double)run->weight_bytes;
     json_t *times =
         json_pack("{so so so so sI so}", "median", assay_json_real(median), "mad",
                   assay_json_real(assay_mad(e->ns, e->rounds)), "q1",
@@ -142,7 +153,7 @@ static void add_figures(const struct bench_run *run, const struct bench_entry *e
     json_object_set_new(o, "copies", json_integer((json_int_t)e->n_stores));
     json_object_set_new(o, "from", json_string(e->from));
     json_object_set_new(o, "ns", times);
-    json_object_set_new(o, "weight_gb_s", assay_json_real((double)run->weight_bytes / median));
+    json_object_set_new(o, "weight_gb_s", assay_json_real(bytes / median));
     json_object_set_new(o, "gflop_s", assay_json_real(run->ops / median));
     json_object_set_new(o, "roofline", roofline(e, median));
     if (run->entries[0].status == BENCH_MEASURED)

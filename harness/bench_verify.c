@@ -13,19 +13,19 @@
  * among them; fewer columns a range the more rows there are, so that the reference stays cheap. */
 #define RANGES 8
 
-static size_t range_length(const struct bench_run *run) {
-    size_t n = run->matrix->n, wanted = 256 / (run->c->m < 256 ? run->c->m : 256);
+size_t bench_range_length(const struct bench_run *run) {
+    size_t n = run->matrix->n, wanted = 256 / (run->rows < 256 ? run->rows : 256);
 
     wanted = wanted > 8 ? 8 : wanted < 1 ? 1 : wanted;
     return n < RANGES * wanted ? 1 : wanted;
 }
 
-static size_t range_count(const struct bench_run *run) {
+size_t bench_range_count(const struct bench_run *run) {
     return run->matrix->n < RANGES ? run->matrix->n : RANGES;
 }
 
-static size_t range_start(const struct bench_run *run, size_t i) {
-    size_t count = range_count(run), last = run->matrix->n - range_length(run);
+size_t bench_range_start(const struct bench_run *run, size_t i) {
+    size_t count = bench_range_count(run), last = run->matrix->n - bench_range_length(run);
     return count == 1 ? 0 : last * i / (count - 1);
 }
 
@@ -44,21 +44,34 @@ void bench_output_free(float *y) {
  * one class mostly follow each other. */
 static bool make_reference(struct bench_run *run, const struct assay_arith *arith) {
     const struct assay_bench_matrix *m = run->matrix;
-    const size_t row_bytes = run->weight_bytes / m->n, length = range_length(run);
-    const size_t per_range = run->c->m * length;
+    const size_t row_bytes = run->weight_bytes / assay_bench_rows(m),
+                 length = bench_range_length(run);
+    const size_t per_range = run->rows * length;
 
     if (run->reference != NULL && memcmp(arith, &run->reference_arith, sizeof *arith) == 0)
         return true;
     if (run->reference == NULL)
-        run->reference = malloc(range_count(run) * per_range * sizeof *run->reference);
+        run->reference = malloc(bench_range_count(run) * per_range * sizeof *run->reference);
     if (run->reference == NULL)
         return false;
     run->reference_arith = *arith;
-    for (size_t i = 0; i < range_count(run); i++)
-        if (assay_ref_gemm(m->type, run->weights + range_start(run, i) * row_bytes, row_bytes,
-                           length, m->k, run->x, run->c->m, arith,
+    for (size_t i = 0; i < bench_range_count(run); i++)
+        if (assay_ref_gemm(m->type, run->weights + bench_range_start(run, i) * row_bytes, row_bytes,
+                           length, m->k, run->x, run->rows, arith,
                            run->reference + i * per_range) != 0)
             return false;
+    return true;
+}
+
+static bool compare(struct bench_run *run, struct bench_entry *e, const struct assay_output *out) {
+    const struct assay_bench_matrix *m = run->matrix;
+    const size_t length = bench_range_length(run), per_range = run->rows * length;
+
+    if (!make_reference(run, &e->arith))
+        return false;
+    for (size_t i = 0; i < bench_range_count(run); i++)
+        assay_compare_columns(&e->comparison, out, bench_range_start(run, i), length,
+                              run->reference + i * per_range, &e->arith, m->type, m->k);
     return true;
 }
 
@@ -75,7 +88,7 @@ static void describe(const struct assay_comparison *c, char *text, size_t size) 
  * finite, the weights and activations are, so that no NaN, poison among them, can be right. */
 static bool find_nan(const struct bench_run *run, const struct assay_comparison *c, char *text,
                      size_t size) {
-    const size_t m = run->c->m, n = run->matrix->n;
+    const size_t m = run->rows, n = run->matrix->n;
 
     if (c->bounded != c->elements)
         return false;
@@ -91,30 +104,28 @@ void bench_verify(struct bench_run *run, struct bench_entry *e) {
     const struct assay_bench_matrix *m = run->matrix;
     struct assay_output out = {
         .y = run->y,
-        .m = run->c->m,
+        .m = run->rows,
         .n = m->n,
         .ldy = m->n,
         .base = run->y - FENCE,
-        .base_len = run->c->m * m->n + 2 * FENCE,
+        .base_len = run->rows * m->n + 2 * FENCE,
     };
-    const size_t length = range_length(run), per_range = run->c->m * length;
     struct assay_error err = {0};
 
     assay_output_poison(&out);
-    if (!make_reference(run, &e->arith)) {
-        e->status = BENCH_FAILED;
-        snprintf(e->reason, sizeof e->reason, "no memory for the reference");
-        return;
-    }
-    if (gemm_quant(e->ctx, e->stores[0], run->x, run->c->m, run->y, m->n, &err) != ASSAY_OK) {
+    assay_comparison_init(&e->comparison);
+    if ((e->experts != NULL ? bench_multiply_experts(run, e, 0, &err)
+                            : gemm_quant(e->ctx, e->stores[0], run->x, run->rows, run->y, m->n,
+                                         &err)) != ASSAY_OK) {
         e->status = BENCH_FAILED;
         snprintf(e->reason, sizeof e->reason, "%s", err.message);
         return;
     }
-    assay_comparison_init(&e->comparison);
-    for (size_t i = 0; i < range_count(run); i++)
-        assay_compare_columns(&e->comparison, &out, range_start(run, i), length,
-                              run->reference + i * per_range, &e->arith, m->type, m->k);
+    if (!(e->experts != NULL ? bench_compare_experts(run, e, &out) : compare(run, e, &out))) {
+        e->status = BENCH_FAILED;
+        snprintf(e->reason, sizeof e->reason, "no memory for the reference");
+        return;
+    }
     assay_comparison_finish(&e->comparison, &out);
     e->verified = true;
     if (e->comparison.found != ASSAY_FOUND_NOTHING) {

@@ -6,12 +6,11 @@
 #include <string.h>
 
 #include "check.h"
+#include "datasets/rng.h"
 
 static const char *const op_names[] = {
-    [ASSAY_OP_GEMM] = "gemm",
-    [ASSAY_OP_FUSED] = "fused",
-    [ASSAY_OP_ROWS] = "rows",
-    [ASSAY_OP_CHECK] = "check",
+    [ASSAY_OP_GEMM] = "gemm",       [ASSAY_OP_FUSED] = "fused", [ASSAY_OP_ROWS] = "rows",
+    [ASSAY_OP_EXPERTS] = "experts", [ASSAY_OP_CHECK] = "check",
 };
 enum { N_OPS = sizeof op_names / sizeof op_names[0] };
 
@@ -46,6 +45,17 @@ int64_t assay_problem_lookup(const struct assay_problem *p, size_t i) {
     /* Evenly spread over the rows, both ends included; double is exact enough to pick a row. */
     size_t down = p->m > 1 ? (size_t)((double)i * (double)last / (double)(p->m - 1)) : 0;
     return (int64_t)(last - (down < last ? down : last));
+}
+
+size_t assay_problem_share(const struct assay_problem *p) { return p->m % 2 == 0 ? 2 : 1; }
+
+void assay_problem_route(const struct assay_problem *p, uint64_t base_seed, int64_t *ids) {
+    struct assay_rng rng;
+    uint32_t idle = p->experts > 1;
+
+    assay_rng_seed(&rng, assay_problem_seed(p, base_seed, "routing"));
+    for (size_t i = 0; i < p->m; i++)
+        ids[i] = idle + assay_rng_below(&rng, (uint32_t)p->experts - idle);
 }
 
 /* ---- Writing ---- */
@@ -95,6 +105,12 @@ static void put_rows(struct text *t, const struct assay_problem *p) {
 
     for (size_t i = 1; i < p->n_parts; i++)
         same = same && p->parts[i].rows == p->parts[0].rows;
+    if (p->op == ASSAY_OP_EXPERTS) {
+        put_number(t, p->experts);
+        put(t, "of");
+        put_number(t, p->parts[0].rows / p->experts);
+        return;
+    }
     put_number(t, p->parts[0].rows);
     for (size_t i = 1; i < p->n_parts && !same; i++) {
         put_char(t, '+');
@@ -230,10 +246,27 @@ static bool parse_rows(char *s, struct assay_problem *p) {
     return n == 1 || n == p->n_parts;
 }
 
+/* "5of7": experts, and rows of each. */
+static bool parse_experts(char *s, struct assay_problem *p) {
+    char *of = s != NULL ? strstr(s, "of") : NULL;
+    size_t rows;
+
+    if (of == NULL)
+        return false;
+    *of = '\0';
+    if (!parse_size(s, &p->experts) || !parse_size(of + 2, &rows) || p->experts == 0 ||
+        p->experts > UINT32_MAX)
+        return false;
+    return !__builtin_mul_overflow(p->experts, rows, &p->parts[0].rows);
+}
+
 static bool parse_dims(char *s, bool generated, struct assay_problem *p) {
     if (!generated)
         return s[0] == 'm' && parse_size(s + 1, &p->m);
-    return parse_size(take(&s, 'x'), &p->m) && parse_rows(take(&s, 'x'), p) && parse_size(s, &p->k);
+    return parse_size(take(&s, 'x'), &p->m) &&
+           (p->op == ASSAY_OP_EXPERTS ? parse_experts(take(&s, 'x'), p)
+                                      : parse_rows(take(&s, 'x'), p)) &&
+           parse_size(s, &p->k);
 }
 
 static int hex_digit(char c) {
@@ -320,6 +353,12 @@ static bool settle_shape(const struct parser *ps, struct assay_problem *p) {
 
         if (part->tensor != NULL)
             part->rows = (size_t)part->tensor->rows;
+        if (part->tensor != NULL && p->op == ASSAY_OP_EXPERTS) {
+            if (part->tensor->n_dims != 3 || part->tensor->dims[2] > UINT32_MAX)
+                return fail(ps, "no stack of experts (three dimensions): a tensor of",
+                            part->type->name);
+            p->experts = (size_t)part->tensor->dims[2];
+        }
         if (part->tensor != NULL && part->tensor->dims[0] != p->k)
             return fail(ps, "the parts differ in their inner dimension, at", part->type->name);
         if (!assay_row_bytes(part->type, p->k, &row_bytes))

@@ -6,6 +6,7 @@
  *   fused/q4_k+q6_k/2x7x512/normal/heavy/scalar/-/t1          parts of N rows each
  *   fused/q4_k+q6_k/2x7+0x512/normal/heavy/scalar/-/t1        parts of 7 rows and of none
  *   rows/q6_k/9x8x512/extreme/cpu/avx2/t1                     M rows looked up of N
+ *   experts/q4_k/9x5of7x512/normal/heavy/cpu/avx2/t1          M rows routed to 5 experts of N rows
  *   gemm/@blk.0.attn_q.weight/m3/heavy/cpu/avx2/t1            a tensor of the GGUF file
  *   fused/@blk.0.attn_q.weight+@blk.0.attn_v.weight/m1/normal/cpu/avx2/t1
  *   check/decode/q4_k/cpu+exact/avx512/t1                     a check (check.h) of one type
@@ -24,10 +25,11 @@
 #include "impl/gemm_quant.h"
 
 enum assay_op {
-    ASSAY_OP_GEMM,  /* one matrix */
-    ASSAY_OP_FUSED, /* several parts through assay_linear_create_fused */
-    ASSAY_OP_ROWS,  /* row lookup, bit for bit */
-    ASSAY_OP_CHECK, /* a check: its type is the one part, of no rows */
+    ASSAY_OP_GEMM,    /* one matrix */
+    ASSAY_OP_FUSED,   /* several parts through assay_linear_create_fused */
+    ASSAY_OP_ROWS,    /* row lookup, bit for bit */
+    ASSAY_OP_EXPERTS, /* indexed product: the one part is a stack of experts */
+    ASSAY_OP_CHECK,   /* a check: its type is the one part, of no rows */
 };
 const char *assay_op_name(enum assay_op op);
 
@@ -47,6 +49,7 @@ struct assay_problem {
     size_t n_parts;
     struct assay_case_part parts[ASSAY_MAX_PARTS];
     size_t m, k;
+    size_t experts;                  /* of ASSAY_OP_EXPERTS: divides the rows of the part */
     enum assay_weights_gen weights;  /* of generated parts */
     enum assay_acts_gen acts;        /* not of ASSAY_OP_ROWS */
     const struct assay_check *check; /* of ASSAY_OP_CHECK, which has no shape and no generators */
@@ -68,6 +71,13 @@ size_t assay_case_id(const struct assay_problem *p, const struct assay_runner *r
 
 /* Seed of one stream of random numbers ("weights", "acts") of a problem. */
 uint64_t assay_problem_seed(const struct assay_problem *p, uint64_t base_seed, const char *stream);
+
+/* Of ASSAY_OP_EXPERTS: rows of y for each row of x, the share of gemm_quant_id. Both ways in which
+ * models use it occur: 2 if m is even, else 1. */
+size_t assay_problem_share(const struct assay_problem *p);
+
+/* The expert of each of the m rows, ids[m]: at random, but the first of several has none. */
+void assay_problem_route(const struct assay_problem *p, uint64_t base_seed, int64_t *ids);
 
 /* Row that place i of a row lookup asks for: from the last row down to the first. */
 int64_t assay_problem_lookup(const struct assay_problem *p, size_t i);

@@ -246,7 +246,7 @@ static size_t act_block_of(struct exact *x, size_t m) {
     struct assay_error err;
 
     x->ties = assay_ctx_arith(x->r->ctx, x->r->env->type, m, &arith, &err) == ASSAY_OK &&
-              arith.act != ASSAY_ACT_F32;
+              arith.act_block > 0;
     return x->ties ? arith.act_block : FREE_BLOCK;
 }
 

@@ -92,16 +92,22 @@ static void compare_element(struct assay_comparison *c, const struct assay_ref_e
     }
 }
 
+void assay_compare_row(struct assay_comparison *c, const struct assay_output *o, size_t i,
+                       size_t col0, size_t cols, const struct assay_ref_elem *ref,
+                       const struct assay_arith *arith, const struct assay_type_traits *type,
+                       size_t k) {
+    for (size_t j = 0; j < cols; j++) {
+        struct assay_element e = {i, col0 + j, o->y[i * o->ldy + col0 + j], 0, 0, 0};
+        compare_element(c, &ref[j], assay_bound(arith, type, k, &ref[j]), &e);
+    }
+}
+
 void assay_compare_columns(struct assay_comparison *c, const struct assay_output *o, size_t col0,
                            size_t cols, const struct assay_ref_elem *ref,
                            const struct assay_arith *arith, const struct assay_type_traits *type,
                            size_t k) {
     for (size_t i = 0; i < o->m; i++)
-        for (size_t j = 0; j < cols; j++) {
-            const struct assay_ref_elem *r = &ref[i * cols + j];
-            struct assay_element e = {i, col0 + j, o->y[i * o->ldy + col0 + j], 0, 0, 0};
-            compare_element(c, r, assay_bound(arith, type, k, r), &e);
-        }
+        assay_compare_row(c, o, i, col0, cols, ref + i * cols, arith, type, k);
 }
 
 void assay_compare_row_bits(struct assay_comparison *c, const struct assay_output *o, size_t i,

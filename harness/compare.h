@@ -64,6 +64,12 @@ void assay_compare_columns(struct assay_comparison *c, const struct assay_output
                            const struct assay_arith *arith, const struct assay_type_traits *type,
                            size_t k);
 
+/* Judges row i of o, columns [col0, col0 + cols), against ref[cols]. */
+void assay_compare_row(struct assay_comparison *c, const struct assay_output *o, size_t i,
+                       size_t col0, size_t cols, const struct assay_ref_elem *ref,
+                       const struct assay_arith *arith, const struct assay_type_traits *type,
+                       size_t k);
+
 /* Judges row i of o bit for bit against expected[n] (any NaN equals any NaN). */
 void assay_compare_row_bits(struct assay_comparison *c, const struct assay_output *o, size_t i,
                             const float *expected);

@@ -29,10 +29,11 @@ void assay_arith_text(const struct assay_arith *a, char *buf, size_t size) {
         [ASSAY_ACT_Q8] = "int8 activations",
         [ASSAY_ACT_Q8_F16] = "int8 activations under fp16 scales",
         [ASSAY_ACT_Q8K] = "int8 activations (Q8_K)",
+        [ASSAY_ACT_F16] = "fp16 activations under a scale a row",
     };
     const char *weights = a->weight == ASSAY_WEIGHT_F16 ? "fp16" : "fp32";
 
-    if (a->act == ASSAY_ACT_F32)
+    if (a->act_block == 0)
         snprintf(buf, size, "%s weights, %s", weights, acts[a->act]);
     else
         snprintf(buf, size, "%s weights, %s in blocks of %u", weights, acts[a->act], a->act_block);

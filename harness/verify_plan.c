@@ -296,6 +296,25 @@ static void add_fused(struct assay_plan *plan, const struct assay_verify_params 
     }
 }
 
+/* Routed rows: one alone, more experts than rows, several rows an expert in each way of sharing. */
+static void add_experts(struct assay_plan *plan, const struct assay_verify_params *p,
+                        const struct assay_type_traits *t) {
+    static const struct {
+        size_t m, experts, rows;
+    } stacks[] = {{1, 3, 5}, {8, 16, 19}, {9, 3, 37}, {40, 4, 9}, {2, 1, 33}};
+
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        struct assay_problem problem = {.op = ASSAY_OP_EXPERTS, .n_parts = 1};
+        problem.m = stacks[i].m;
+        problem.experts = stacks[i].experts;
+        problem.parts[0] = (struct assay_case_part){t, NULL, stacks[i].experts * stacks[i].rows};
+        problem.k = default_k(t, 2);
+        problem.weights = first_weights(p);
+        problem.acts = ASSAY_AGEN_NORMAL;
+        assay_plan_add(plan, p, &problem);
+    }
+}
+
 static void add_rows(struct assay_plan *plan, const struct assay_verify_params *p,
                      const struct assay_type_traits *t) {
     unsigned weights = weights_selected(p);
@@ -336,6 +355,7 @@ static void add_products(struct assay_plan *plan, const struct assay_verify_para
     if (p->weights == 0 && p->acts == 0) {
         add_no_rows(plan, p, t);
         add_fused(plan, p, t);
+        add_experts(plan, p, t);
     }
     if (p->acts == 0)
         add_rows(plan, p, t);

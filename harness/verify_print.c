@@ -83,7 +83,8 @@ static void print_part(FILE *f, const struct assay_case_part *part) {
 }
 
 /* "row 2, column 7 (weight row 7 of Q6_K)", or the weight of a row lookup. */
-static void print_place(FILE *f, const struct assay_problem *p, size_t row, size_t col) {
+static void print_place(FILE *f, const struct assay_problem *p, const json_t *detail, size_t row,
+                        size_t col) {
     const struct assay_case_part *part;
     size_t in_part = col;
 
@@ -91,6 +92,10 @@ static void print_place(FILE *f, const struct assay_problem *p, size_t row, size
         size_t len = p->parts[0].type->block_len;
         fprintf(f, "row %lld, weight %zu (block %zu, element %zu of ",
                 (long long)assay_problem_lookup(p, row), col, col / len, col % len);
+        print_part(f, &p->parts[0]);
+    } else if (p->op == ASSAY_OP_EXPERTS) {
+        fprintf(f, "row %zu, column %zu (weight row %zu of expert %lld of ", row, col, col,
+                (long long)json_integer_value(json_object_get(detail, "expert")));
         print_part(f, &p->parts[0]);
     } else {
         part = part_of_column(p, &in_part);
@@ -122,7 +127,7 @@ static void print_worst(FILE *f, const struct assay_problem *p, const json_t *de
     if (worst == NULL)
         return;
     fputs("  worst element: ", f);
-    print_place(f, p, (size_t)json_integer_value(json_object_get(worst, "row")),
+    print_place(f, p, detail, (size_t)json_integer_value(json_object_get(worst, "row")),
                 (size_t)json_integer_value(json_object_get(worst, "column")));
     fprintf(f, "\n    got %.9g, expected %.9g, bound %.4g: ", got, expected, bound);
     print_excess(f, got, expected, bound);

@@ -153,6 +153,11 @@ void assay_plan_add_tensors(struct assay_plan *plan, const struct assay_verify_p
         add_few_rows(plan, p, &problem);
         if (smallest_of_its_type(p->gguf, i))
             add_products(plan, p, &problem, many_rows.m, many_rows.acts);
+        if (t->n_dims == 3 && t->dims[2] <= UINT32_MAX) {
+            problem = tensor_problem(t, ASSAY_OP_EXPERTS);
+            problem.experts = (size_t)t->dims[2];
+            add_few_rows(plan, p, &problem);
+        }
         if (p->acts == 0)
             add_lookup(plan, p, t);
     }

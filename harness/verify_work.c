@@ -288,6 +288,99 @@ out:
     return result;
 }
 
+/* ---- Indexed products ---- */
+
+struct indexed {
+    const struct assay_problem *p;
+    struct assay_workload *load;
+    struct assay_ctx *ctx;
+    struct assay_experts *experts;
+    size_t n; /* rows of an expert */
+    int64_t *ids;
+    struct assay_output out;
+};
+
+static size_t rows_of_expert(const struct indexed *ix, int64_t id) {
+    size_t rows = 0;
+    for (size_t i = 0; i < ix->p->m; i++)
+        rows += ix->ids[i] == id;
+    return rows;
+}
+
+/* Each row by the class of a product of as many rows as its expert has. NULL, or what is wrong. */
+static json_t *judge_indexed(struct indexed *ix, const struct assay_runner *r,
+                             struct assay_comparison *c) {
+    const struct assay_problem *p = ix->p;
+    const struct assay_type_traits *t = p->parts[0].type;
+
+    assay_comparison_init(c);
+    for (size_t i = 0; i < p->m; i++) {
+        const struct assay_ref_elem *reference;
+        struct assay_arith arith;
+        struct assay_error err;
+
+        if (assay_ctx_arith(ix->ctx, t, rows_of_expert(ix, ix->ids[i]), &arith, &err) != ASSAY_OK)
+            return status_result(r, "the arithmetic class", &err);
+        reference = reference_of(ix->load, p, 0, &arith);
+        if (reference == NULL)
+            return failure("out of memory for the reference");
+        reference += i / assay_problem_share(p) * p->parts[0].rows + (size_t)ix->ids[i] * ix->n;
+        assay_compare_row(c, &ix->out, i, 0, ix->n, reference, &arith, t, p->k);
+    }
+    assay_comparison_finish(c, &ix->out);
+    return NULL;
+}
+
+static json_t *multiply_indexed(struct indexed *ix, const struct assay_runner *r) {
+    const struct assay_problem *p = ix->p;
+    const char *kernel =
+        assay_ctx_kernel(ix->ctx, p->parts[0].type, rows_of_expert(ix, ix->ids[0]));
+    struct assay_comparison c;
+    struct assay_error err;
+
+    for (int call = 1;; call++) {
+        json_t *problem;
+
+        assay_output_poison(&ix->out);
+        if (gemm_quant_id(ix->ctx, ix->experts, ix->ids, p->m, ix->load->x.data,
+                          assay_problem_share(p), ix->out.y, ix->out.ldy, &err) != ASSAY_OK)
+            return status_result(r, "the indexed product", &err);
+        if ((problem = judge_indexed(ix, r, &c)) != NULL)
+            return problem;
+        if (call == 2 || c.found != ASSAY_FOUND_NOTHING) {
+            json_t *result = comparison_result(&c, kernel != NULL ? kernel : "", call);
+            json_object_set_new(result, "expert", json_integer(ix->ids[c.worst.row]));
+            return result;
+        }
+    }
+}
+
+static json_t *run_indexed(const struct assay_problem *p, const struct assay_runner *r,
+                           struct assay_workload *load, uint64_t base_seed) {
+    struct assay_ctx_params params = {r->backend, r->isa, r->threads, r->variant};
+    struct indexed ix = {.p = p, .load = load, .n = p->parts[0].rows / p->experts};
+    struct assay_error err;
+    json_t *result;
+
+    ix.ids = malloc(p->m * sizeof *ix.ids);
+    if (ix.ids == NULL || !assay_output_alloc(&ix.out, p->m, ix.n, ix.n + GAP)) {
+        result = failure("out of memory for the output");
+    } else if (assay_ctx_create(&params, &ix.ctx, &err) != ASSAY_OK ||
+               assay_experts_create(ix.ctx, (uint32_t)p->parts[0].type->type, load->bytes[0],
+                                    p->parts[0].rows * load->row_bytes[0], p->experts, ix.n, p->k,
+                                    &ix.experts, &err) != ASSAY_OK) {
+        result = status_result(r, "creation", &err);
+    } else {
+        assay_problem_route(p, base_seed, ix.ids);
+        result = multiply_indexed(&ix, r);
+    }
+    assay_output_free(&ix.out);
+    free(ix.ids);
+    assay_experts_free(ix.experts);
+    assay_ctx_free(ix.ctx);
+    return result;
+}
+
 /* ---- Row lookup ---- */
 
 /* True if the backend's rows come from a binary16 copy of its own. */
@@ -398,6 +491,8 @@ json_t *assay_worker_run(struct assay_worker *w, size_t case_index) {
     }
     if (w->load == NULL)
         return failure("out of memory for the data");
+    if (p->op == ASSAY_OP_EXPERTS)
+        return run_indexed(p, &c->runner, w->load, w->params->seed);
     return p->op == ASSAY_OP_ROWS ? run_rows(p, &c->runner, w->load)
                                   : run_product(p, &c->runner, w->load);
 }

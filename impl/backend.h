@@ -3,6 +3,7 @@
 #define ASSAY_IMPL_BACKEND_H
 
 #include "gemm_quant.h"
+#include "routing.h"
 
 /* What every context starts with; a backend's own context struct embeds it as first member.
  * assay_ctx_create fills it in after the backend's ctx_create has returned. */
@@ -50,10 +51,15 @@ struct assay_backend {
                                       struct assay_store **out, struct assay_error *err);
     void (*store_free)(struct assay_store *s);
 
-    /* Both fail before they write y or not at all: whatever they need is allocated first. m, the
+    /* All fail before they write y or not at all: whatever they need is allocated first. m, the
      * store's rows and count are not 0. */
     enum assay_status (*gemm)(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                               size_t m, float *y, size_t ldy, struct assay_error *err);
+    /* Indexed product over `count` stores of one type and shape; the ids are in range. NULL: rows are
+     * grouped by expert and multiplied by gemm. */
+    enum assay_status (*gemm_id)(struct assay_ctx *ctx, const struct assay_store *const *experts,
+                                 size_t count, const struct assay_routing *r, const float *x,
+                                 float *y, size_t ldy, struct assay_error *err);
     /* Decodes rows ids[] into y[count × in]; ids are in range. NULL: the backend has no lookup. */
     enum assay_status (*rows)(struct assay_ctx *ctx, const struct assay_store *w,
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);

@@ -183,4 +183,29 @@ enum assay_status assay_linear_rows(struct assay_ctx *ctx, const struct assay_li
                                     const int64_t *ids, size_t count, float *y,
                                     struct assay_error *err);
 
+/* ---- Stacked experts (mixture of experts) ---------------------------------------------------- */
+
+struct assay_experts;
+
+/* Makes stores of `count` matrices of rows × in each, which lie one after the other in `bytes` (a
+ * GGUF tensor of three dimensions). As assay_store_create otherwise: the bytes are borrowed unless
+ * assay_experts_own_weights() is true, and nbytes must equal count · rows · row_bytes. */
+enum assay_status assay_experts_create(struct assay_ctx *ctx, uint32_t type, const void *bytes,
+                                       size_t nbytes, size_t count, size_t rows, size_t in,
+                                       struct assay_experts **out, struct assay_error *err);
+void assay_experts_free(struct assay_experts *e); /* NULL is allowed */
+bool assay_experts_own_weights(const struct assay_experts *e);
+size_t assay_experts_bytes(const struct assay_experts *e); /* Σ assay_store_bytes */
+
+/* Indexed product: row i of y is row i / share of x times expert ids[i],
+ *   y[i*ldy + j] = Σ_k x[(i / share)*in + k] · W[ids[i]][j,k]   for i < m, j < rows.
+ * With `top` experts a token: ids[tokens × top] and share = top where the experts read the token's
+ * one row (gate and up), share = 1 where each reads a row of its own (down). Ids may repeat; one
+ * out of range is an error. x has ⌈m / share⌉ rows. m = 0 or rows = 0 is a no-op. Each row is
+ * computed in the arithmetic class (assay_ctx_arith) of a product of as many rows as its expert has
+ * in ids. */
+enum assay_status gemm_quant_id(struct assay_ctx *ctx, const struct assay_experts *e,
+                                const int64_t *ids, size_t m, const float *x, size_t share,
+                                float *y, size_t ldy, struct assay_error *err);
+
 #endif

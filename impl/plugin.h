@@ -88,12 +88,16 @@ enum assay_plugin_weight {
  *   Q8      d = max|x| / 127, q = round(x · (127 / max|x|))
  *   Q8_F16  the same with d rounded to binary16 (ggml's Q8_0 and Q8_1)
  *   Q8K     c = -127 / x_max, x_max the first element of largest magnitude, with its sign;
- *           q = round(c · x), d = 1 / c (ggml's Q8_K) */
+ *           q = round(c · x), d = 1 / c (ggml's Q8_K)
+ *   F16     binary16 under a power of two for the whole row: with 2^e that of the largest finite
+ *           element, or 2^-112 if that is less, fp16(x · 2^(14-e)) · 2^(e-14); no infinity comes of
+ *           a finite x */
 enum assay_plugin_act {
     ASSAY_PLUGIN_ACT_F32 = 0, /* as given */
     ASSAY_PLUGIN_ACT_Q8 = 1,
     ASSAY_PLUGIN_ACT_Q8_F16 = 2,
     ASSAY_PLUGIN_ACT_Q8K = 3,
+    ASSAY_PLUGIN_ACT_F16 = 4,
 };
 
 /* A type that the plugin takes, and the arithmetic of its products: the error bound follows from
@@ -104,7 +108,7 @@ struct assay_plugin_class {
     uint32_t min_m;     /* rows of x from which on this row holds */
     uint32_t weight;    /* enum assay_plugin_weight */
     uint32_t act;       /* enum assay_plugin_act */
-    uint32_t act_block; /* elements per activation block; 0 with ACT_F32 */
+    uint32_t act_block; /* elements per activation block; 0 with ACT_F32 and ACT_F16 */
     uint32_t exact_run; /* elements whose products are summed exactly, in integers, under one scale;
                            1 if every product is rounded */
     uint32_t reserved[2]; /* 0 */

@@ -73,6 +73,20 @@ static float code(const struct block *b, float x) {
     return b->multiplier == 0.0f ? 0.0f : rintf((float)(x * b->multiplier));
 }
 
+/* Exact but for the rounding to binary16: powers of two scale, and x·scale can only underflow where
+ * binary16 has 0. */
+static void emulate_f16(const float *x, size_t k, double *xq) {
+    int exponent = -112;
+
+    for (size_t i = 0; i < k; i++)
+        if (isfinite(x[i]) && x[i] != 0.0f && ilogbf(x[i]) > exponent)
+            exponent = ilogbf(x[i]);
+    for (size_t i = 0; i < k; i++) {
+        float scaled = x[i] * ldexpf(1.0f, 14 - exponent);
+        xq[i] = ldexp((double)assay_ref_from_fp16(assay_ref_to_fp16(scaled)), exponent - 14);
+    }
+}
+
 static size_t block_length(const struct assay_arith *a, size_t k, size_t start) {
     return k - start < a->act_block ? k - start : a->act_block;
 }
@@ -81,6 +95,10 @@ void assay_act_emulate(const struct assay_arith *a, const float *x, size_t k, do
     if (a->act == ASSAY_ACT_F32) {
         for (size_t i = 0; i < k; i++)
             xq[i] = x[i];
+        return;
+    }
+    if (a->act == ASSAY_ACT_F16) {
+        emulate_f16(x, k, xq);
         return;
     }
     for (size_t start = 0; start < k; start += a->act_block) {
@@ -92,7 +110,7 @@ void assay_act_emulate(const struct assay_arith *a, const float *x, size_t k, do
 }
 
 void assay_act_sum_excess(const struct assay_arith *a, const float *x, size_t k, double *excess) {
-    if (a->act == ASSAY_ACT_F32)
+    if (a->act == ASSAY_ACT_F32 || a->act == ASSAY_ACT_F16)
         return;
     for (size_t start = 0; start < k; start += a->act_block, excess++) {
         size_t n = block_length(a, k, start);

@@ -16,6 +16,7 @@ enum assay_act_arith {
     ASSAY_ACT_Q8,     /* int8 blocks of act_block elements under an fp32 scale */
     ASSAY_ACT_Q8_F16, /* ggml's Q8_0/Q8_1: the block scale rounded to IEEE binary16 */
     ASSAY_ACT_Q8K,    /* ggml's Q8_K: scale from the signed element of largest magnitude */
+    ASSAY_ACT_F16,    /* IEEE binary16 under a power of two for each row */
 };
 
 /* The accumulation is fp32, in any order. `exact_run` consecutive products are summed exactly
@@ -23,7 +24,7 @@ enum assay_act_arith {
 struct assay_arith {
     enum assay_weight_arith weight;
     enum assay_act_arith act;
-    uint32_t act_block; /* elements per activation block; 0 with ASSAY_ACT_F32 */
+    uint32_t act_block; /* elements per activation block; 0 with ASSAY_ACT_F32 and _F16 */
     uint32_t exact_run; /* elements per exact integer sum, >= 1 */
 };
 

@@ -19,7 +19,9 @@
  *      and activations, that with the scale of a sub-block, the product with the sum;
  *   1  decoding: the reference rounds w = a + b to fp32 (types with b, and Q8_K); a kernel that
  *      keeps a and b apart does not. Every other decoder is exact: no significand exceeds 24 bits.
- *      With ASSAY_WEIGHT_F16 the class demands the w that the reference rounds to binary16.
+ *      With ASSAY_WEIGHT_F16 the class demands the w that the reference rounds to binary16. Where
+ *      ASSAY_ACT_F16 comes with it, products are exact in fp32 (22 bits) and their sum is scaled by
+ *      a power of two: fewer roundings than are counted here.
  *
  * With n their sum, |got - Σ w·x̂| <= γ_n·M, M = Σ (|a|+|b|)·|x̂| (Higham, (3.5), the length
  * replaced by the count of roundings). M is known to a relative 2u, as it comes from the rounded

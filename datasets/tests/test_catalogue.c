@@ -68,12 +68,12 @@ Test(catalogue, matrices_of_a_mixture_have_one_expert_and_the_router) {
     cr_expect_str_eq(m[2].role, "attn_output");
     cr_expect_str_eq(m[3].role, "ffn_gate_inp");
     cr_expect(m[3].n == 128 && m[3].k == 2048);
-    cr_expect_str_eq(m[5].role, "ffn_down_exp");
+    cr_expect_str_eq(m[5].role, "ffn_down_exps");
     cr_expect(m[5].n == 2048 && m[5].k == 768);
 }
 
 Test(catalogue, matrices_beyond_the_array_are_counted_but_not_written) {
-    struct assay_matrix_shape m[2] = {{"", 0, 0}, {"untouched", 7, 7}};
+    struct assay_matrix_shape m[2] = {{.role = ""}, {.role = "untouched", .n = 7, .k = 7}};
 
     cr_assert_eq(assay_model_matrices(assay_catalogue_find("llama-3-8b"), m, 1), 5);
     cr_expect_str_eq(m[0].role, "attn_q");

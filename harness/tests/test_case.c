@@ -25,6 +25,7 @@ Test(case, ids_read_back_as_written) {
         "rows/iq1_m/9x7x768/extreme/transient-f16/-/t1",
         "gemm/q4_k/0x3x256/uniform/normal/scalar/-/t1",
         "fused/q4_k+q6_k+q4_k/1x5+0+8x512/normal/heavy/scalar/-/t1",
+        "experts/q4_k/9x3of37x512/uniform/normal/cpu/scalar/t2",
         "check/decode/q4_k/cpu+exact/scalar/t2",
     };
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
@@ -52,6 +53,10 @@ Test(case, bad_ids_are_refused_with_a_reason) {
         {"rows/q4_k/0x1x256/uniform/scalar/-/t1", "nothing to compute"},
         {"fused/q4_k+q6_k/1x1+x256/uniform/normal/scalar/-/t1", "MxNxK"},
         {"fused/q4_k+q6_k/1x1+2+3x256/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"experts/q4_k/9x37x512/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"experts/q4_k/9x0of37x512/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"experts/q4_k/9x5000000000of1x512/uniform/normal/scalar/-/t1", "MxNxK"},
+        {"experts/q4_k+q4_k/9x2of3x512/uniform/normal/scalar/-/t1", "number of parts"},
         {"check/decod/q4_k/scalar/-/t1", "check 'decod'"},
         {"check/decode", "no type"},
         {"check/decode/q4_z/scalar/-/t1", "q4_z"},

@@ -66,7 +66,7 @@ Test(check_exact, passes_every_class_of_arithmetic) {
     static const struct assay_arith classes[] = {
         {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8, 32, 1},     {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8K, 256, 256},
         {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8_F16, 32, 1}, {ASSAY_WEIGHT_F16, ASSAY_ACT_F32, 0, 1},
-        {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8, 128, 1},
+        {ASSAY_WEIGHT_F16, ASSAY_ACT_F16, 0, 1},     {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8, 128, 1},
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         mutant.arith = classes[i];

@@ -157,6 +157,32 @@ static size_t piece_rows(size_t rows, int threads, size_t step) {
     return piece < step ? step : piece / step * step;
 }
 
+/* Rows [r0, r0 + n) of W times the activations, or as many as are left. */
+static void run_piece(const struct cpu_ctx *c, const struct assay_cpu_kernel *kernel,
+                      const struct assay_store *w, const struct assay_act *act, size_t r0, size_t n,
+                      float *y, size_t ldy) {
+    kernel->run(&(struct assay_cpu_args){
+        .type = w->type,
+        .w = w->bytes + r0 * w->row_bytes,
+        .row_bytes = w->row_bytes,
+        .n = w->rows - r0 < n ? w->rows - r0 : n,
+        .k = w->in,
+        .act = act,
+        .y = y + r0,
+        .ldy = ldy,
+        .scratch = c->scratch[omp_get_thread_num()],
+    });
+}
+
+static size_t kernel_scratch(const struct assay_cpu_kernel *kernel, size_t k, size_t m) {
+    return kernel->scratch_bytes ? kernel->scratch_bytes(k, m) : 0;
+}
+
+/* A few rows are quantised faster than threads can be woken for it. */
+static bool quantise_alone(const struct cpu_ctx *c, size_t m) {
+    return c->base.threads == 1 || m < 4;
+}
+
 static enum assay_status cpu_gemm(struct assay_ctx *ctx, const struct assay_store *w,
                                   const float *x, size_t m, float *y, size_t ldy,
                                   struct assay_error *err) {
@@ -164,13 +190,12 @@ static enum assay_status cpu_gemm(struct assay_ctx *ctx, const struct assay_stor
     const struct assay_cpu_kernel *kernel = pick(c, w->type, m);
     struct assay_act act;
     if (!assay_act_prepare(&act, &c->act, kernel->act, x, m, w->in) ||
-        !reserve_scratch(c, kernel->scratch_bytes ? kernel->scratch_bytes(w->in, m) : 0))
+        !reserve_scratch(c, kernel_scratch(kernel, w->in, m)))
         return assay_fail(err, ASSAY_ENOMEM, "out of memory for the scratch of %s", kernel->name);
 
     int threads = ctx->threads;
     bool quantise = kernel->act != ASSAY_ACTF_F32;
-    /* A few rows are quantised faster than threads can be woken for it. */
-    bool quantise_here = quantise && (threads == 1 || m < 4);
+    bool quantise_here = quantise && quantise_alone(c, m);
     if (quantise_here)
         levels[c->level].quantise(&act, 0, m);
     size_t piece = piece_rows(w->rows, threads, kernel->n_step);
@@ -183,21 +208,139 @@ static enum assay_status cpu_gemm(struct assay_ctx *ctx, const struct assay_stor
                 levels[c->level].quantise(&act, i, i + 1);
         }
 #pragma omp for schedule(dynamic) nowait
-        for (size_t p = 0; p < pieces; p++) {
-            size_t r0 = p * piece;
-            kernel->run(&(struct assay_cpu_args){
-                .type = w->type,
-                .w = w->bytes + r0 * w->row_bytes,
-                .row_bytes = w->row_bytes,
-                .n = w->rows - r0 < piece ? w->rows - r0 : piece,
-                .k = w->in,
-                .act = &act,
-                .y = y + r0,
-                .ldy = ldy,
-                .scratch = c->scratch[omp_get_thread_num()],
-            });
+        for (size_t p = 0; p < pieces; p++)
+            run_piece(c, kernel, w, &act, p * piece, piece, y, ldy);
+    }
+    return ASSAY_OK;
+}
+
+/* ---- Indexed products ---- */
+
+/* The activations of places [first, first + m) of *all. */
+static struct assay_act act_slice(const struct assay_act *all, size_t first, size_t m) {
+    struct assay_act a = *all;
+    a.m = m;
+    a.x += first * a.k;
+    if (a.format != ASSAY_ACTF_F32) {
+        a.q += first * a.q_stride;
+        a.d += first * a.d_stride;
+        a.sums += first * a.sums_stride;
+    }
+    return a;
+}
+
+/* One expert's product. A single row goes straight to its place in y; several lie side by side in
+ * `staged` first. */
+struct expert_product {
+    const struct assay_store *w;
+    const struct assay_cpu_kernel *kernel;
+    struct assay_act act;
+    float *y;
+    size_t ldy;
+    size_t piece, pieces_before; /* rows of W a piece; pieces of the products before */
+};
+
+/* An indexed product at work. Rows of x and y lie by expert. */
+struct indexed {
+    struct assay_route_groups routes;
+    struct expert_product *products; /* one a group */
+    struct assay_act act;
+    float *x, *staged;
+    size_t pieces;
+};
+
+static void indexed_free(struct indexed *ix) {
+    assay_route_groups_free(&ix->routes);
+    free(ix->products);
+    free(ix->x);
+    free(ix->staged);
+}
+
+static bool indexed_new(struct indexed *ix, struct cpu_ctx *c,
+                        const struct assay_store *const *experts, size_t count,
+                        const struct assay_routing *r, const float *x, float *y, size_t ldy) {
+    const struct assay_store *any = experts[0];
+    size_t scratch = 0, rows = any->rows;
+
+    *ix = (struct indexed){.pieces = 0};
+    /* Kernels of one type share a format (a test holds them to it): row 1's serves every m. */
+    if (!assay_route_groups_new(&ix->routes, r, count) ||
+        !(ix->products = malloc(ix->routes.n * sizeof *ix->products)) ||
+        !(ix->x = malloc(r->m * any->in * sizeof *ix->x)) ||
+        !(ix->staged = malloc(r->m * rows * sizeof *ix->staged)) ||
+        !assay_act_prepare(&ix->act, &c->act, pick(c, any->type, 1)->act, ix->x, r->m, any->in))
+        return false;
+    assay_route_gather(&ix->routes, r, x, any->in, 0, r->m, ix->x);
+    for (size_t i = 0; i < ix->routes.n; i++) {
+        const struct assay_route_group *g = &ix->routes.groups[i];
+        struct expert_product *p = &ix->products[i];
+        const struct assay_cpu_kernel *kernel = pick(c, any->type, g->m);
+        size_t need = kernel_scratch(kernel, any->in, g->m);
+        *p = (struct expert_product){
+            .w = experts[g->expert],
+            .kernel = kernel,
+            .act = act_slice(&ix->act, g->first, g->m),
+            .y = g->m == 1 ? y + ix->routes.order[g->first] * ldy : ix->staged + g->first * rows,
+            .ldy = g->m == 1 ? ldy : rows,
+            .piece = piece_rows(rows, c->base.threads, kernel->n_step),
+            .pieces_before = ix->pieces,
+        };
+        ix->pieces += (rows + p->piece - 1) / p->piece;
+        scratch = need > scratch ? need : scratch;
+    }
+    return reserve_scratch(c, scratch);
+}
+
+static const struct expert_product *product_of_piece(const struct indexed *ix, size_t piece) {
+    size_t low = 0, high = ix->routes.n; /* the last one that begins at or before the piece */
+    while (high - low > 1) {
+        size_t mid = low + (high - low) / 2;
+        if (ix->products[mid].pieces_before <= piece)
+            low = mid;
+        else
+            high = mid;
+    }
+    return &ix->products[low];
+}
+
+static enum assay_status cpu_gemm_id(struct assay_ctx *ctx,
+                                     const struct assay_store *const *experts, size_t count,
+                                     const struct assay_routing *r, const float *x, float *y,
+                                     size_t ldy, struct assay_error *err) {
+    struct cpu_ctx *c = (struct cpu_ctx *)ctx;
+    struct indexed ix;
+    if (!indexed_new(&ix, c, experts, count, r, x, y, ldy)) {
+        indexed_free(&ix);
+        return assay_fail(err, ASSAY_ENOMEM, "out of memory for %zu routed rows", r->m);
+    }
+    bool quantise = ix.act.format != ASSAY_ACTF_F32;
+    bool quantise_here = quantise && quantise_alone(c, r->m);
+    if (quantise_here)
+        levels[c->level].quantise(&ix.act, 0, r->m);
+        /* All experts' rows are shared out at once: one expert's alone are too few for the threads.
+         */
+#pragma omp parallel num_threads(ctx->threads) if (ctx->threads > 1)
+    {
+        if (quantise && !quantise_here) {
+#pragma omp for schedule(static)
+            for (size_t i = 0; i < r->m; i++)
+                levels[c->level].quantise(&ix.act, i, i + 1);
+        }
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < ix.pieces; i++) {
+            const struct expert_product *p = product_of_piece(&ix, i);
+            run_piece(c, p->kernel, p->w, &p->act, (i - p->pieces_before) * p->piece, p->piece,
+                      p->y, p->ldy);
+        }
+#pragma omp for schedule(static) nowait
+        for (size_t i = 0; i < ix.routes.n; i++) {
+            const struct assay_route_group *g = &ix.routes.groups[i];
+            if (g->m > 1)
+                assay_route_scatter(&ix.routes, ix.products[i].y, experts[0]->rows, g->first, g->m,
+                                    y, ldy);
         }
     }
+    indexed_free(&ix);
     return ASSAY_OK;
 }
 
@@ -234,5 +377,6 @@ const struct assay_backend assay_backend_cpu = {
     .store_create = cpu_store_create,
     .store_free = cpu_store_free,
     .gemm = cpu_gemm,
+    .gemm_id = cpu_gemm_id,
     .rows = cpu_rows,
 };

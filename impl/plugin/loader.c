@@ -22,6 +22,7 @@ SAME(ASSAY_PLUGIN_ACT_F32, ASSAY_ACT_F32);
 SAME(ASSAY_PLUGIN_ACT_Q8, ASSAY_ACT_Q8);
 SAME(ASSAY_PLUGIN_ACT_Q8_F16, ASSAY_ACT_Q8_F16);
 SAME(ASSAY_PLUGIN_ACT_Q8K, ASSAY_ACT_Q8K);
+SAME(ASSAY_PLUGIN_ACT_F16, ASSAY_ACT_F16);
 SAME(ASSAY_PLUGIN_REPEATABLE, ASSAY_CLAIM_REPEATABLE);
 SAME(ASSAY_PLUGIN_THREAD_INVARIANT, ASSAY_CLAIM_THREAD_INVARIANT);
 SAME(ASSAY_PLUGIN_BATCH_INVARIANT, ASSAY_CLAIM_BATCH_INVARIANT);
@@ -161,10 +162,10 @@ static const char *class_fault(const struct assay_plugin_class *c) {
         return "a type that assay does not decode";
     if (c->weight > ASSAY_PLUGIN_WEIGHT_F16)
         return "unknown weight arithmetic";
-    if (c->act > ASSAY_PLUGIN_ACT_Q8K)
+    if (c->act > ASSAY_PLUGIN_ACT_F16)
         return "unknown activation arithmetic";
-    if ((c->act == ASSAY_PLUGIN_ACT_F32) != (c->act_block == 0))
-        return "act_block must be 0 with fp32 activations, and only then";
+    if ((c->act == ASSAY_PLUGIN_ACT_F32 || c->act == ASSAY_PLUGIN_ACT_F16) != (c->act_block == 0))
+        return "act_block must be 0 with fp32 and fp16 activations, and only then";
     if (c->exact_run == 0)
         return "exact_run is 0";
     /* fp32 products are rounded; and a sum over two activation scales is no integer. */

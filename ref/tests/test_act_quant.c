@@ -100,6 +100,44 @@ Test(act_quant, tiny_blocks_are_zero_and_the_largest_numbers_are_not) {
     }
 }
 
+static const struct assay_arith f16 = {ASSAY_WEIGHT_F16, ASSAY_ACT_F16, 0, 1};
+
+Test(act_quant, binary16_rows_keep_11_bits_at_any_magnitude) {
+    /* A number of 11 bits, ties to even, and multiples of 2^-38 where binary16 is subnormal. */
+    const float x[5] = {0x1.ffcp0f, 0x1.002p0f, 0x1.006p0f, 0x1p-39f, 0x1.8p-38f};
+    const double want[5] = {0x1.ffcp0, 0x1p0, 0x1.008p0, 0.0, 0x1p-37};
+    const int exponents[] = {-110, -20, 0, 60, 127};
+    float scaled[5];
+    double xq[5];
+
+    for (size_t e = 0; e < sizeof exponents / sizeof exponents[0]; e++) {
+        for (int i = 0; i < 5; i++)
+            scaled[i] = ldexpf(x[i], exponents[e]);
+        assay_act_emulate(&f16, scaled, 5, xq);
+        for (int i = 0; i < 5; i++)
+            if (scaled[i] == ldexp(x[i], exponents[e])) /* not where fp32 ends */
+                cr_expect_eq(xq[i], ldexp(want[i], exponents[e]), "2^%d: %a became %a",
+                             exponents[e], (double)scaled[i], xq[i]);
+    }
+}
+
+Test(act_quant, binary16_rows_flush_and_overflow_nothing_else) {
+    const float x[6] = {0x1.fffffep127f, -0x1p127f, 0x1p88f, 0x1p87f, NAN, -INFINITY};
+    const float tiny[2] = {0x1p-149f, -0x1p-126f};
+    double xq[6];
+
+    assay_act_emulate(&f16, x, 6, xq);
+    cr_expect_eq(xq[0], 0x1p128, "rounded up");
+    cr_expect_eq(xq[1], -0x1p127);
+    cr_expect_eq(xq[2], 0.0, "half of the least subnormal: to even");
+    cr_expect_eq(xq[3], 0.0);
+    cr_expect(isnan(xq[4]));
+    cr_expect(xq[5] == -INFINITY, "and the others of the row are as without it");
+    assay_act_emulate(&f16, tiny, 2, xq);
+    cr_expect_eq(xq[0], 0x1p-149);
+    cr_expect_eq(xq[1], -0x1p-126);
+}
+
 Test(act_quant, codes_never_exceed_127) {
     uint64_t random_state = 5;
     float x[256];
