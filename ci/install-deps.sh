@@ -22,7 +22,8 @@ libopenblas-dev   -
 libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
-jq                jq'
+jq                jq
+libxml2-utils     xmllint'
 debian_clang='
 clang             clang
 libomp-dev        -'
@@ -38,7 +39,7 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
-homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq'
+homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
 # and bench compares speed, and another reader of GGUF files. All say so and go on where one is

@@ -43,7 +43,7 @@ static bool check_schema(struct assay_history *h, char *err, size_t err_size) {
         return assay_history_error(h, err, err_size, "is no history of assay");
     snprintf(text, sizeof text, "has schema %d, this assay reads %d%s", version,
              ASSAY_HISTORY_SCHEMA,
-             version < ASSAY_HISTORY_SCHEMA ? "; 'assay history import' without files migrates it"
+             version < ASSAY_HISTORY_SCHEMA ? "; any run with --record migrates it"
                                             : ": use a newer one");
     return assay_history_error(h, err, err_size, text);
 }
