@@ -90,16 +90,16 @@ CROSS_LDLIBS  := -Wl,-rpath-link,$(SYSROOT_LIB)
 else ifeq ($(OS),Darwin)
 # Homebrew keeps these out of the default search paths; Apple's clang takes OpenMP by its front end.
 BREW          := $(shell brew --prefix)
-PKG_CONFIG    := PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$(BREW)/opt/util-linux/lib/pkgconfig \
+PKG_CONFIG    := PKG_CONFIG_PATH=$(BREW)/opt/openblas/lib/pkgconfig:$(BREW)/opt/util-linux/lib/pkgconfig:$(BREW)/opt/sqlite/lib/pkgconfig \
                  pkg-config
 OPENMP        := -Xpreprocessor -fopenmp -I$(BREW)/opt/libomp/include
 CROSS_LDLIBS  := -L$(BREW)/opt/libomp/lib -lomp -L$(BREW)/lib
 endif
-PKGS       := jansson smartcols openblas
+PKGS       := jansson smartcols openblas sqlite3
 TABLE      := harness/table.c
 ifneq ($(STATIC),)
 # Debian has no static library of smartcols, and OpenBLAS's brings Fortran's run time.
-PKGS       := jansson
+PKGS       := jansson sqlite3
 TABLE      := harness/table_plain.c
 NO_BLAS    := -DASSAY_NO_OPENBLAS
 STATIC_LINK := -static
@@ -126,12 +126,13 @@ endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(filter-out $(TABLE),harness/table.c harness/table_plain.c) $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
-                 $(wildcard harness/*.c harness/faults/*.c)) reports/assets.c
-ASSETS      := reports/report.css $(wildcard reports/*.gp)
+                 $(wildcard harness/*.c harness/faults/*.c harness/history/*.c harness/gate/*.c)) reports/assets.c
+ASSETS      := reports/report.css $(wildcard reports/*.gp) impl/plugin.h \
+               $(wildcard harness/gate/plugin/*)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
-TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c)
+TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -168,6 +169,8 @@ $(STAMP): FORCE
 	$(Q)mkdir -p $(@D); { \
 	    echo '#define ASSAY_VERSION "$(VERSION)"'; \
 	    echo "#define ASSAY_COMMIT \"$$(cat COMMIT 2>/dev/null || $(GIT) rev-parse HEAD 2>/dev/null || echo unknown)\""; \
+	    echo "#define ASSAY_BRANCH \"$$(ci/branch.sh)\""; \
+	    echo "#define ASSAY_COMMIT_DATE \"$$(TZ=UTC $(GIT) show -s --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd HEAD 2>/dev/null)\""; \
 	    echo "#define ASSAY_DIRTY $$($(GIT) status --porcelain -uno 2>/dev/null | head -n 1 | grep -c .)"; \
 	    echo '#define ASSAY_CFLAGS "$(subst ",\",$(strip $(OPT) $(CFLAGS)))"'; \
 	} >$@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -419,6 +422,16 @@ faults: all ## Judge every kernel of the fault corpus: the table of reports/faul
 	    FLAGS_avx512='$(FLAGS_avx512)' LDLIBS='$(LDLIBS)' \
 	    OBJECTS='$(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a' \
 	    sh ci/faults.sh $(BUILD)/assay build/faults
+
+.PHONY: gate-selftest
+gate-selftest: all plugins ## Measure the gate's error rates beside a load (half an hour): writes reports/gate-selftest.md
+	$(Q)ci/gate-selftest.sh $(BUILD)/assay $(BUILD)/harness/tests/plugins/slowed.so \
+	    >$(BUILD)/gate-selftest.md; code=$$?; cat $(BUILD)/gate-selftest.md; \
+	    [ -s $(BUILD)/gate-selftest.md ] && mv $(BUILD)/gate-selftest.md reports/; exit $$code
+
+.PHONY: gate-commits
+gate-commits: all ## Let the gate find the one kernel that differs between two commits
+	$(Q)ci/gate-commits.sh $(BUILD)/assay
 
 # ---- Installation ---------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@
 # and downloads with a package state of its own. Exit 3 if the package mirror can't be reached.
 set -eu
 
-packages='libc6-dev libgomp1 libjansson-dev libsmartcols-dev libopenblas-dev libcriterion-dev'
+packages='libc6-dev libgomp1 libjansson-dev libsmartcols-dev libopenblas-dev libsqlite3-dev libcriterion-dev'
 
 dir=${1:?usage: ci/aarch64-sysroot.sh DIR}
-if [ -e "$dir/.complete" ]; then exit 0; fi
+# A directory that an older list filled is filled anew.
+if [ "$(cat "$dir/.complete" 2>/dev/null)" = "$packages" ]; then exit 0; fi
 
 echo "aarch64-sysroot: fetching arm64 packages (about 25 MB) into $dir: $packages"
 rm -rf "$dir"
@@ -38,4 +39,4 @@ lib=$dir/usr/lib/aarch64-linux-gnu
 ln -sf openblas-pthread/libopenblas.so openblas-pthread/libopenblas.so.0 "$lib/"
 ln -sf ../openblas-pthread/pkgconfig/openblas.pc "$lib/pkgconfig/"
 rm -rf "$dir/apt"
-touch "$dir/.complete"
+printf "%s\n" "$packages" >"$dir/.complete"

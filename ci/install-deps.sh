@@ -20,9 +20,11 @@ libc6-dev         -
 libjansson-dev    -
 libsmartcols-dev  -
 libopenblas-dev   -
+libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
-jq                jq'
+jq                jq
+libxml2-utils     xmllint'
 debian_clang='
 clang             clang
 libomp-dev        -'
@@ -43,7 +45,7 @@ musl-tools        musl-gcc
 dpkg-dev          dpkg-buildpackage
 debhelper         dh
 ruby              ruby'
-homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
+homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
 # and bench compares speed, and another reader of GGUF files. All say so and go on where one is

@@ -7,12 +7,14 @@
 #include "bench_measure.h"
 #include "bench_report.h"
 #include "env.h"
+#include "history/keep_record.h"
 #include "interrupt.h"
 #include "isolate.h"
 #include "options.h"
 #include "plugin.h"
 #include "process.h"
 #include "record.h"
+#include "shard.h"
 #include "suggest.h"
 #include "term.h"
 
@@ -44,6 +46,8 @@ static const struct assay_option options[] = {
     {"seed", 's', "S", "1", "seed of weights, activations and order"},
     {"timeout", 0, "S", "600", "seconds a case may take in all"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
+    ASSAY_RECORD_OPTIONS,
+    ASSAY_SHARD_OPTION,
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -60,6 +64,7 @@ struct selection {
     size_t n_threads;
     unsigned isas;
     unsigned long long timeout_s;
+    struct assay_shard shard;
     double load; /* of the machine before the run */
     FILE *out;
 };
@@ -297,7 +302,7 @@ static bool select_cases(struct selection *s) {
         assay_usage_error(s->args->command, "the options select no matrix");
         return false;
     }
-    return true;
+    return assay_shard_bench(&s->shard, &s->plan) || no_memory(s);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -390,16 +395,17 @@ static bool keep_result(size_t i, const json_t *result, void *user) {
 static int write_record(const struct selection *s, json_t *results, const char *partial) {
     json_t *record = assay_record_new("bench", s->args->argc, s->args->argv,
                                       s->threads[s->n_threads - 1], s->plan.seed);
-    const char *path = assay_args_get(s->args, "json");
     int code = ASSAY_EXIT_OK;
 
     if (record == NULL || json_object_set(record, "results", results) != 0 ||
-        json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0)
+        json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0 ||
+        (s->shard.count > 0 &&
+         json_object_set_new(record, "shard", assay_shard_json(&s->shard)) != 0))
         code = assay_usage_error(s->args->command, "out of memory for the record");
     else {
         if (partial != NULL)
             assay_record_partial(record, partial);
-        if (!assay_record_write(record, path))
+        if (!assay_record_keep(s->args, record))
             code = ASSAY_EXIT_USAGE;
     }
     json_decref(record);
@@ -471,8 +477,7 @@ static int run_cases(struct selection *s, const struct assay_gguf *gguf) {
         code = assay_usage_error(s->args->command,
                                  "%s: the results are partial, %zu of %zu cases ran", partial,
                                  json_array_size(live.results), s->plan.n_cases);
-    if (assay_args_get(s->args, "json") != NULL &&
-        write_record(s, live.results, partial) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(s->args) && write_record(s, live.results, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
     else
         code = assay_interrupt_exit(code);
@@ -493,15 +498,16 @@ static int run(const struct assay_args *args) {
     /* A record on standard output keeps it to itself. */
     if (json != NULL && strcmp(json, "-") == 0)
         s.out = stderr;
-    if (!assay_plugins_from_args(args, &s.plugins))
+    if (!assay_record_check(args) || !assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
         return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);
     if (path != NULL && (gguf = assay_gguf_open(path, err, sizeof err)) == NULL)
         return assay_usage_error(args->command, "%s", err);
-    if (select_numbers(&s) && select_contenders(&s) && select_matrices(&s, gguf) &&
-        select_cases(&s))
+    if (assay_shard_from_args(args, &s.shard) && select_numbers(&s) && select_contenders(&s) &&
+        select_matrices(&s, gguf) && select_cases(&s))
         code = run_cases(&s, gguf);
+    assay_shard_free(&s.shard);
     assay_bench_plan_free(&s.plan);
     assay_gguf_close(gguf);
     return assay_plugins_exit(&s.plugins, code);

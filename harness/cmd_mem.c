@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "datasets/synthetic.h"
+#include "history/keep_record.h"
 #include "interrupt.h"
 #include "mem.h"
 #include "memuse.h"
@@ -154,10 +155,9 @@ static json_t *model_json(const struct request *rq, const struct assay_mem_param
 static bool write_record(const struct request *rq, const struct assay_args *args,
                          const struct assay_mem_params *p, const struct assay_mem_row *rows,
                          size_t n, bool warm, const char *partial) {
-    const char *path = assay_args_get(args, "json");
     json_t *record, *results = json_array();
 
-    if (!path) {
+    if (!assay_record_wanted(args)) {
         json_decref(results);
         return true;
     }
@@ -171,7 +171,7 @@ static bool write_record(const struct request *rq, const struct assay_args *args
     json_object_set_new(record, "results", results);
     if (partial)
         assay_record_partial(record, partial);
-    bool ok = assay_record_write(record, path);
+    bool ok = assay_record_keep(args, record);
     json_decref(record);
     return ok;
 }
@@ -243,12 +243,11 @@ static int run(const struct assay_args *args) {
     enum assay_isa isa;
     char err[512];
 
-    if (!assay_plugins_from_args(args, &rq.plugins))
+    if (!assay_record_check(args) || !assay_plugins_from_args(args, &rq.plugins))
         return ASSAY_EXIT_USAGE;
     if (rq.plugins.failed > 0 && rq.plugins.n == 0 && !assay_args_get(args, "backend"))
         return assay_plugins_exit(&rq.plugins, ASSAY_EXIT_OK);
-    if (!choose_modes(&rq, args) ||
-        !assay_args_u64(args, "threads", &rq.threads, 1, 1024) ||
+    if (!choose_modes(&rq, args) || !assay_args_u64(args, "threads", &rq.threads, 1, 1024) ||
         !assay_args_u64(args, "tokens", &rq.tokens, 1, 65536) ||
         !assay_args_u64(args, "layers", &rq.layers, 1, 100000) ||
         !assay_args_u64(args, "repeat", &rq.repeat, 1, 1000) ||
@@ -287,6 +286,7 @@ static const struct assay_option options[] = {
     {"seed", 0, "S", "1", "Seed of the synthetic weights."},
     {"json", 0, "FILE", NULL,
      "Write the record to FILE; - is standard output, and the table then goes to standard error."},
+    ASSAY_RECORD_OPTIONS,
     {0},
 };
 

@@ -4,9 +4,11 @@
 
 #include "check.h"
 #include "explain.h"
+#include "history/keep_record.h"
 #include "interrupt.h"
 #include "isolate.h"
 #include "record.h"
+#include "shard.h"
 #include "term.h"
 #include "verify_select.h"
 
@@ -45,6 +47,8 @@ static const struct assay_option options[] = {
     {"explain", 0, "N", "1", "failures to shrink and explain, some two seconds each"},
     {"keep", 0, "DIR", NULL, "save the explained cases there ('assay explain' replays them)"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
+    ASSAY_RECORD_OPTIONS,
+    ASSAY_SHARD_OPTION,
     {"verbose", 'v', NULL, NULL, "one line a case"},
     {NULL, 0, NULL, NULL, NULL},
 };
@@ -86,18 +90,19 @@ static void list_cases(const struct assay_plan *plan) {
 }
 
 static int write_record(const struct assay_args *args, const struct assay_verify_report *r,
-                        const char *path, const char *partial) {
+                        const struct assay_shard *shard, const char *partial) {
     json_t *record =
         assay_record_new("verify", args->argc, args->argv,
                          r->params->threads[r->params->n_threads - 1], r->params->seed);
     int code = ASSAY_EXIT_OK;
 
-    if (record == NULL || !assay_verify_record(record, r))
+    if (record == NULL || !assay_verify_record(record, r) ||
+        (shard->count > 0 && json_object_set_new(record, "shard", assay_shard_json(shard)) != 0))
         code = assay_usage_error(args->command, "out of memory for the record");
     else {
         if (partial != NULL)
             assay_record_partial(record, partial);
-        if (!assay_record_write(record, path))
+        if (!assay_record_keep(args, record))
             code = ASSAY_EXIT_USAGE;
     }
     json_decref(record);
@@ -129,15 +134,16 @@ static bool explain_failures(const struct assay_args *args, FILE *out,
 }
 
 static int run_plan(const struct assay_args *args, const struct assay_verify_selection *s,
-                    const struct assay_plan *plan) {
-    struct assay_verify_result *results = calloc(plan->n_cases, sizeof *results);
+                    const struct assay_plan *plan, const struct assay_shard *shard) {
+    struct assay_verify_result *results = calloc(plan->n_cases + 1, sizeof *results);
     const char *json = assay_args_get(args, "json");
     unsigned long long max_failures = 0, explained = 0;
     struct assay_verify_report report = {plan, &s->params, results, assay_args_get(args, "gguf")};
     /* A record on standard output keeps it to itself. */
     FILE *out = json != NULL && strcmp(json, "-") == 0 ? stderr : stdout;
     struct live live = {&report, out, assay_args_flag(args, "verbose")};
-    struct assay_verify_observer observer = {show_progress, show_result, &live, json != NULL};
+    struct assay_verify_observer observer = {show_progress, show_result, &live,
+                                             assay_record_wanted(args)};
     struct assay_verify_totals totals;
     const char *partial;
     char changed[512];
@@ -166,11 +172,13 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
     if (partial != NULL)
         code = assay_usage_error(args->command, "%s: the results are partial, %zu of %zu cases ran",
                                  partial, totals.cases - totals.not_run, totals.cases);
-    else if (totals.passed + totals.failed == 0)
+    /* A part may be empty, where there are more parts than groups of cases. */
+    else if (totals.passed + totals.failed == 0 && (shard->count == 0 || plan->n_cases > 0))
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
     else if (!explain_failures(args, out, &report, (size_t)explained))
         code = ASSAY_EXIT_USAGE;
-    if (json != NULL && write_record(args, &report, json, partial) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(args) &&
+        write_record(args, &report, shard, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
     else
         code = assay_interrupt_exit(code);
@@ -183,9 +191,14 @@ out:
 static int plan_and_run(const struct assay_args *args, const struct assay_verify_selection *s) {
     const char *id = assay_args_get(args, "case");
     struct assay_plan plan;
+    struct assay_shard shard;
     char err[320];
     int code;
 
+    if (!assay_shard_from_args(args, &shard))
+        return ASSAY_EXIT_USAGE;
+    if (id != NULL && shard.count > 0)
+        return assay_usage_error(args->command, "option '--shard': one case has no parts (--case)");
     if (id != NULL) {
         if (!assay_plan_make_one(&plan, &s->params, id, err, sizeof err)) {
             assay_plan_free(&plan);
@@ -200,12 +213,15 @@ static int plan_and_run(const struct assay_args *args, const struct assay_verify
             fprintf(stderr, "assay verify: skipped: %s: %s\n", plan.skips[i].what,
                     plan.skips[i].reason);
         code = assay_usage_error(args->command, "the options select no case");
+    } else if (!assay_shard_verify(&shard, &plan, s->params.seed)) {
+        code = assay_usage_error(args->command, "out of memory");
     } else if (assay_args_flag(args, "list")) {
         list_cases(&plan);
         code = ASSAY_EXIT_OK;
     } else {
-        code = run_plan(args, s, &plan);
+        code = run_plan(args, s, &plan, &shard);
     }
+    assay_shard_free(&shard);
     assay_plan_free(&plan);
     return code;
 }
@@ -225,7 +241,7 @@ static int run(const struct assay_args *args) {
     /* Idle threads of OpenMP spin by default, and cost small products ten times what they need:
      * processes at work beside each other must not. */
     assay_isolate_restart((const char *const *)(uintptr_t)args->argv, "OMP_WAIT_POLICY", "passive");
-    if (!assay_plugins_from_args(args, &s.plugins))
+    if (!assay_record_check(args) || !assay_plugins_from_args(args, &s.plugins))
         return ASSAY_EXIT_USAGE;
     if (s.plugins.failed > 0 && s.plugins.n == 0 && assay_args_get(args, "backend") == NULL)
         return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);

@@ -24,6 +24,12 @@
 #ifndef ASSAY_DIRTY
 #define ASSAY_DIRTY 0
 #endif
+#ifndef ASSAY_BRANCH
+#define ASSAY_BRANCH ""
+#endif
+#ifndef ASSAY_COMMIT_DATE
+#define ASSAY_COMMIT_DATE ""
+#endif
 #ifndef ASSAY_CFLAGS
 #define ASSAY_CFLAGS "unknown"
 #endif
@@ -124,6 +130,16 @@ static uint64_t read_size(const char *path) {
     return unit == 'K' ? n << 10 : unit == 'M' ? n << 20 : n;
 }
 
+static void read_governor(struct assay_env *e) {
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "r");
+
+    if (f == NULL)
+        return;
+    if (fscanf(f, "%31s", e->governor) != 1)
+        e->governor[0] = '\0';
+    fclose(f);
+}
+
 static void read_caches(struct assay_env *e) {
     for (int i = 0; i < 8; i++) {
         char path[96], type[32] = "";
@@ -174,6 +190,8 @@ static void read_caches(struct assay_env *e) {
     e->l3_bytes = sysctl_u64("hw.l3cachesize");
 }
 
+static void read_governor(struct assay_env *e) { (void)e; /* the system has no such choice */ }
+
 #endif
 
 static const char *best_isa(void) {
@@ -193,6 +211,8 @@ const struct assay_env *assay_env_get(void) {
     env.version = ASSAY_VERSION;
     env.commit = ASSAY_COMMIT;
     env.dirty = ASSAY_DIRTY;
+    env.branch = ASSAY_BRANCH;
+    env.commit_date = ASSAY_COMMIT_DATE;
     env.compiler = COMPILER;
     env.cflags = ASSAY_CFLAGS;
     read_cpu(&env);
@@ -202,6 +222,7 @@ const struct assay_env *assay_env_get(void) {
         env.cores = 1;
     env.memory_bytes = memory_bytes();
     read_caches(&env);
+    read_governor(&env);
     if (uname(&u) == 0)
         snprintf(env.os, sizeof env.os, "%.32s %.64s %.24s", u.sysname, u.release, u.machine);
     filled = true;

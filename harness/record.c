@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <sys/random.h> /* getentropy */
+#endif
 
 #include "env.h"
 #include "no_memory.h"
@@ -51,25 +54,40 @@ static json_t *arguments(int argc, char **argv) {
 }
 
 static json_t *build(const struct assay_env *e) {
-    return json_pack("{ss ss sb ss ss}", "version", e->version, "commit", e->commit, "dirty",
-                     (int)e->dirty, "compiler", e->compiler, "flags", e->cflags);
+    return json_pack("{ss ss ss ss sb ss ss}", "version", e->version, "commit", e->commit,
+                     "commit_date", e->commit_date, "branch", e->branch, "dirty", (int)e->dirty,
+                     "compiler", e->compiler, "flags", e->cflags);
 }
 
 static json_t *machine(const struct assay_env *e) {
-    return json_pack("{ss ss ss si sI sI sI sI ss}", "cpu", e->cpu_model, "features",
+    return json_pack("{ss ss ss si sI sI sI sI ss ss}", "cpu", e->cpu_model, "features",
                      e->cpu_features, "isa", e->isa, "cores", e->cores, "memory_bytes",
                      (json_int_t)e->memory_bytes, "l1d_bytes", (json_int_t)e->l1d_bytes, "l2_bytes",
-                     (json_int_t)e->l2_bytes, "l3_bytes", (json_int_t)e->l3_bytes, "os", e->os);
+                     (json_int_t)e->l2_bytes, "l3_bytes", (json_int_t)e->l3_bytes, "os", e->os,
+                     "governor", e->governor);
+}
+
+/* A random UUID (RFC 4122, version 4). */
+static json_t *uuid_new(void) {
+    uint8_t b[16];
+
+    if (getentropy(b, sizeof b) != 0)
+        return NULL;
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    return json_sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                        b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+                        b[12], b[13], b[14], b[15]);
 }
 
 json_t *assay_record_new(const char *command, int argc, char **argv, int threads, uint64_t seed) {
     const struct assay_env *e = assay_env_get();
 
     /* json_pack steals the nested values and fails if any is NULL. */
-    return json_pack("{si ss so so so si sI so so*}", "schema", ASSAY_RECORD_SCHEMA, "command",
-                     command, "arguments", arguments(argc, argv), "assay", build(e), "machine",
-                     machine(e), "threads", threads, "seed", (json_int_t)seed, "started",
-                     utc(program_started), "plugins", assay_plugins_json());
+    return json_pack("{si so ss so so so si sI so so*}", "schema", ASSAY_RECORD_SCHEMA, "uuid",
+                     uuid_new(), "command", command, "arguments", arguments(argc, argv), "assay",
+                     build(e), "machine", machine(e), "threads", threads, "seed", (json_int_t)seed,
+                     "started", utc(program_started), "plugins", assay_plugins_json());
 }
 
 static bool write_failed(const char *path, const char *why) {
@@ -121,14 +139,18 @@ static bool write_by_rename(json_t *record, const char *path) {
     return ok || write_failed(path, strerror(errno));
 }
 
+bool assay_record_finish(json_t *record) {
+    return json_object_get(record, "finished") != NULL ||
+           json_object_set_new(record, "finished", utc(program_now())) == 0;
+}
+
 bool assay_record_write(json_t *record, const char *path) {
     struct stat st;
     bool ok;
 
     if (assay_no_memory_noted()) /* somewhere in it */
         return write_failed(path, "out of memory");
-
-    if (json_object_set_new(record, "finished", utc(program_now())) != 0)
+    if (!assay_record_finish(record))
         return write_failed(path, "out of memory");
     if (strcmp(path, "-") == 0) {
         ok = json_dumpf(record, stdout, DUMP_FLAGS) == 0 && putchar('\n') != EOF &&
