@@ -67,9 +67,9 @@ struct bench_run {
 float *bench_output_new(size_t m, size_t n);
 void bench_output_free(float *y);
 
-/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them crashes
- * in its own name instead of spoiling its neighbours'. Freed with free() after unlock; NULL: no
- * memory. */
+/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them
+ * crashes in its own name instead of spoiling its neighbours'. Freed with free() after unlock;
+ * NULL: no memory. */
 void *bench_input_new(size_t size);
 void bench_input_lock(void *input, size_t size);
 void bench_input_unlock(void *input, size_t size);

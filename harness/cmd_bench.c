@@ -468,9 +468,9 @@ static int run_cases(struct selection *s, const struct assay_gguf *gguf) {
     if (gguf != NULL && !assay_gguf_unchanged(gguf, changed, sizeof changed))
         partial = changed;
     if (partial != NULL)
-        code = assay_usage_error(s->args->command,
-                                 "%s: the results are partial, %zu of %zu cases ran", partial,
-                                 json_array_size(live.results), s->plan.n_cases);
+        code =
+            assay_usage_error(s->args->command, "%s: the results are partial, %zu of %zu cases ran",
+                              partial, json_array_size(live.results), s->plan.n_cases);
     if (assay_args_get(s->args, "json") != NULL &&
         write_record(s, live.results, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;

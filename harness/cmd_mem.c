@@ -247,8 +247,7 @@ static int run(const struct assay_args *args) {
         return ASSAY_EXIT_USAGE;
     if (rq.plugins.failed > 0 && rq.plugins.n == 0 && !assay_args_get(args, "backend"))
         return assay_plugins_exit(&rq.plugins, ASSAY_EXIT_OK);
-    if (!choose_modes(&rq, args) ||
-        !assay_args_u64(args, "threads", &rq.threads, 1, 1024) ||
+    if (!choose_modes(&rq, args) || !assay_args_u64(args, "threads", &rq.threads, 1, 1024) ||
         !assay_args_u64(args, "tokens", &rq.tokens, 1, 65536) ||
         !assay_args_u64(args, "layers", &rq.layers, 1, 100000) ||
         !assay_args_u64(args, "repeat", &rq.repeat, 1, 1000) ||
