@@ -221,9 +221,10 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests
+run-tests: all plugins $(BUILD)/tests $(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc)
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
+	$(Q)$(if $(SAN)$(CROSS),,echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(BUILD)/assay-fail-alloc fast)
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
 	    echo "  TEST  assay $$a"; $(RUN) $(BUILD)/assay $$a || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"

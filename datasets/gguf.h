@@ -10,19 +10,9 @@
 #include "ref/types.h"
 
 enum assay_gguf_kind { /* metadata value types, numbered as in the file */
-                       ASSAY_GGUF_U8 = 0,
-                       ASSAY_GGUF_I8,
-                       ASSAY_GGUF_U16,
-                       ASSAY_GGUF_I16,
-                       ASSAY_GGUF_U32,
-                       ASSAY_GGUF_I32,
-                       ASSAY_GGUF_F32,
-                       ASSAY_GGUF_BOOL,
-                       ASSAY_GGUF_STRING,
-                       ASSAY_GGUF_ARRAY,
-                       ASSAY_GGUF_U64,
-                       ASSAY_GGUF_I64,
-                       ASSAY_GGUF_F64,
+    ASSAY_GGUF_U8 = 0, ASSAY_GGUF_I8, ASSAY_GGUF_U16, ASSAY_GGUF_I16, ASSAY_GGUF_U32,
+    ASSAY_GGUF_I32, ASSAY_GGUF_F32, ASSAY_GGUF_BOOL, ASSAY_GGUF_STRING, ASSAY_GGUF_ARRAY,
+    ASSAY_GGUF_U64, ASSAY_GGUF_I64, ASSAY_GGUF_F64,
 };
 
 /* A string of the file: not NUL-terminated, may hold any bytes; points into the mapping. */
@@ -63,9 +53,9 @@ struct assay_gguf; /* opaque: an opened model, one file or all its splits */
 struct assay_gguf *assay_gguf_open(const char *path, char *err, size_t err_size);
 void assay_gguf_close(struct assay_gguf *g); /* NULL is allowed */
 
-/* Whether the files are as they were when they were opened, by size and time of modification; a
- * file that another took the place of is, since the mapping keeps the old one. If not, err is one
- * line "FILE: REASON". */
+/* Whether the files are as they were when they were opened, by size and time of modification; a file
+ * that another took the place of is, since the mapping keeps the old one. If not, err is one line
+ * "FILE: REASON". */
 bool assay_gguf_unchanged(const struct assay_gguf *g, char *err, size_t err_size);
 /* The file, and the offset in it, that an address in an open model belongs to; false if in none.
  * Async-signal-safe, for handlers of SIGBUS. */
@@ -80,9 +70,8 @@ const char *assay_gguf_split_path(const struct assay_gguf *g, uint32_t i);
 size_t assay_gguf_kv_count(const struct assay_gguf *g); /* metadata of the first split */
 const struct assay_gguf_kv *assay_gguf_kv_at(const struct assay_gguf *g, size_t i);
 const struct assay_gguf_kv *assay_gguf_kv_find(const struct assay_gguf *g, const char *key);
-bool assay_gguf_kv_u64(const struct assay_gguf_kv *kv,
-                       uint64_t *v);                               /* non-negative integer, bool */
-bool assay_gguf_kv_f64(const struct assay_gguf_kv *kv, double *v); /* any scalar number */
+bool assay_gguf_kv_u64(const struct assay_gguf_kv *kv, uint64_t *v); /* non-negative integer, bool */
+bool assay_gguf_kv_f64(const struct assay_gguf_kv *kv, double *v);   /* any scalar number */
 /* Writes a printable form ("[u32 × 512] 1, 2, 3 …", strings quoted and escaped): one line of valid
  * UTF-8, cut with an ellipsis if it does not fit in buf[size]. Returns the length written. */
 size_t assay_gguf_kv_format(const struct assay_gguf_kv *kv, char *buf, size_t size);

@@ -12,8 +12,12 @@
 #endif
 
 static const char *const names[ASSAY_ISA_COUNT] = {
-    [ASSAY_ISA_AUTO] = "auto",     [ASSAY_ISA_SCALAR] = "scalar", [ASSAY_ISA_AVX2] = "avx2",
-    [ASSAY_ISA_AVX512] = "avx512", [ASSAY_ISA_NEON] = "neon",     [ASSAY_ISA_I8MM] = "i8mm",
+    [ASSAY_ISA_AUTO] = "auto",
+    [ASSAY_ISA_SCALAR] = "scalar",
+    [ASSAY_ISA_AVX2] = "avx2",
+    [ASSAY_ISA_AVX512] = "avx512",
+    [ASSAY_ISA_NEON] = "neon",
+    [ASSAY_ISA_I8MM] = "i8mm",
 };
 
 const char *assay_isa_name(enum assay_isa isa) {

@@ -11,8 +11,8 @@
  * nothing could judge the result. */
 struct type_class {
     enum assay_type type;
-    enum assay_type act; /* type of the activations in the dot product */
-    const char *dot;     /* the dot product's symbol: shows that the library has the type */
+    enum assay_type act;    /* type of the activations in the dot product */
+    const char *dot;        /* the dot product's symbol: shows that the library has the type */
     struct assay_arith arith;
 };
 
@@ -57,7 +57,7 @@ struct ggml_ctx {
     struct assay_ctx head;
     const struct assay_ggml_library *lib;
     struct ggml_backend *backend;
-    struct ggml_threadpool *pool;                 /* NULL with one thread */
+    struct ggml_threadpool *pool;                  /* NULL with one thread */
     struct ggml_backend_buffer_type *repack_buft; /* NULL: plain buffers */
     char kernel[64];
 };
@@ -139,8 +139,8 @@ static void name_kernel(struct ggml_ctx *c) {
     const char *file = strrchr(c->lib->path, '/') + 1;
 
     file += strncmp(file, many, strlen(many)) == 0 ? strlen(many) : strlen(one);
-    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s",
-             (int)(strlen(file) - strlen(".so")), file, c->repack_buft != NULL ? "_repack" : "");
+    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s", (int)(strlen(file) - strlen(".so")),
+             file, c->repack_buft != NULL ? "_repack" : "");
 }
 
 static void ctx_free(struct assay_ctx *ctx) {
@@ -251,8 +251,7 @@ static void store_free(struct assay_store *store) {
 static struct ggml_context *new_context(const struct assay_ggml_library *lib, size_t tensors,
                                         size_t graph_size) {
     struct ggml_init_params params = {
-        .mem_size =
-            tensors * lib->tensor_overhead() + lib->graph_overhead_custom(graph_size, false),
+        .mem_size = tensors * lib->tensor_overhead() + lib->graph_overhead_custom(graph_size, false),
         .no_alloc = true,
     };
     return lib->init(params);
@@ -424,7 +423,8 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w
 }
 
 static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w,
-                              const int64_t *ids, size_t count, float *y, struct assay_error *err) {
+                              const int64_t *ids, size_t count, float *y,
+                              struct assay_error *err) {
     const struct ggml_store *s = (const struct ggml_store *)w;
     const struct assay_ggml_library *lib = ((const struct ggml_ctx *)ctx)->lib;
     const struct ggml_type_traits *traits = lib->get_type_traits(w->type->type);
