@@ -78,7 +78,7 @@ static void leave_thread(void) {
     pthread_t thread;
 
     pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, 1 << 16);
+    pthread_attr_setstacksize(&small, 1 << 18);
     pthread_create(&thread, &small, idle, NULL);
     pthread_attr_destroy(&small);
 }
