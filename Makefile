@@ -106,7 +106,7 @@ STATIC_LINK := -static
 endif
 ifeq ($(LIBC),musl)
 PKGS       :=
-OPENMP     := -Wno-unknown-pragmas
+OPENMP     := -Wno-unknown-pragmas -Wno-unused-parameter
 NO_BLAS    := -DASSAY_NO_OPENBLAS
 endif
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
@@ -298,9 +298,10 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests replay
+run-tests: all plugins $(BUILD)/tests replay $(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc)
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
+	$(Q)$(if $(SAN)$(CROSS),,echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(BUILD)/assay-fail-alloc fast)
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
 	    echo "  TEST  assay $$a"; $(RUN) $(BUILD)/assay $$a || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"
@@ -343,6 +344,25 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 check-packaging: ## Static, musl, reproducible build, tarball, Debian package (20 minutes; Debian only)
 	$(Q)ci/install-deps.sh --packaging
 	$(Q)ci/packaging.sh all
+
+# Everything that a machine with SVE and I8MM runs, the verifier's whole quick plan on pages of each
+# size that Linux has there. Emulated pages are the emulator's word to the program, mprotect works in the
+# host's.
+PAGES := 4096 16384 65536
+.PHONY: check-aarch64-full
+check-aarch64-full: ## The verifier under qemu-user -cpu max, pages of 4, 16 and 64 KiB (Debian only)
+	$(Q)ci/install-deps.sh --aarch64
+	$(Q)ci/aarch64-sysroot.sh build/aarch64-sysroot && $(REMAKE) CROSS=aarch64 run-aarch64-full
+
+.PHONY: run-aarch64-full
+run-aarch64-full: all
+	$(Q)for p in $(PAGES); do \
+	    echo "  TEST  verify --quick --budget 60s, -cpu max, pages of $$p"; \
+	    $(RUN) -cpu max -p $$p $(BUILD)/assay verify --backend scalar,cpu --quick --budget 60s --jobs 1 -j 1 \
+	        --timeout 300 >$(BUILD)/full.log || { tail -n 30 $(BUILD)/full.log; exit 1; }; \
+	    tail -n 1 $(BUILD)/full.log; \
+	    [ -z "$$ASSAY_ROBUSTNESS" ] || sed -n 's/^[0-9]* cases: \([0-9]*\) passed, \([0-9]*\) failed.*/aarch64-'$$p'\t\1\t\2/p' \
+	        $(BUILD)/full.log >>"$$ASSAY_ROBUSTNESS"; done
 
 .PHONY: check-alloc
 check-alloc: ## Let every allocation of a dozen commands fail, one by one (half an hour)
@@ -394,6 +414,13 @@ bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): w
 	$(Q)$(REMAKE) all
 	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md
 	$(Q)mv $(BUILD)/bench-peers.md reports/bench-peers.md
+
+.PHONY: robustness
+robustness: ## Try every promise of robustness, hours of fuzzing aside: writes reports/robustness.md
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
+	$(Q)ci/robustness.sh $(BUILD)/assay >$(BUILD)/robustness.md
+	$(Q)mv $(BUILD)/robustness.md reports/robustness.md
 
 RUNS ?= 10000
 .PHONY: false-alarms

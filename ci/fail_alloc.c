@@ -1,10 +1,12 @@
-/* Linked into the program of ci/alloc.sh only, with the linker's --wrap: each allocation that assay's
- * own code and, by its hooks, the JSON library ask for is numbered, over the process and its forked
- * children, and one of them fails. What other libraries allocate for themselves is not reached.
+/* Linked into the program of ci/alloc.sh only, with the linker's --wrap: each allocation that
+ * assay's own code and, by its hooks, the JSON library ask for is numbered, over the process and
+ * its forked children, and one of them fails. What other libraries allocate for themselves is not
+ * reached.
  *
  *   ASSAY_ALLOC_FAIL=K    the K-th fails
- *   ASSAY_ALLOC_LOG=FILE  at the end of the process that began, one line an allocation: its number and
- *                         its site, the two innermost callers in the program */
+ *   ASSAY_ALLOC_LOG=FILE  at the end of the process that began, one line an allocation: its number
+ * and its site, the two innermost callers in the program; with ASSAY_ALLOC_FAIL, at once, the one
+ * that fails (threads may take turns in another order) */
 #include <dirent.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -49,7 +51,7 @@ __attribute__((destructor(101))) static void end(void) {
     struct shared *s = shared;
     FILE *f;
 
-    if (log_path == NULL || s == NULL || getpid() != first)
+    if (log_path == NULL || s == NULL || getpid() != first || failing != 0)
         return;
     shared = NULL;
     f = __real_fopen(log_path, "w");
@@ -74,16 +76,28 @@ static void log_site(unsigned long i) {
     }
 }
 
+static void tell(unsigned long number) {
+    FILE *f = __real_fopen(log_path, "w");
+
+    if (f == NULL)
+        return;
+    fprintf(f, "%lu %#lx %#lx\n", number, (unsigned long)shared->sites[number - 1][0],
+            (unsigned long)shared->sites[number - 1][1]);
+    fclose(f);
+}
+
 static int fails(void) {
     unsigned long number;
 
     if (shared == NULL)
         return 0;
     number = __atomic_add_fetch(&shared->count, 1, __ATOMIC_RELAXED);
-    if (log_path != NULL && number <= MAX_LOGGED)
+    if (log_path != NULL && number <= MAX_LOGGED && (failing == 0 || number == failing))
         log_site(number - 1);
     if (number != failing)
         return 0;
+    if (log_path != NULL)
+        tell(number);
     errno = ENOMEM;
     return 1;
 }

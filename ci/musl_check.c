@@ -1,5 +1,6 @@
-/* What runs of assay where there is no glibc: every type through every instruction set of the cpu and
- * scalar backends, held to the reference's bounds. Linked statically with musl (ci/packaging.sh). */
+/* What runs of assay where there is no glibc: every type through every instruction set of the cpu
+ * and scalar backends, held to the reference's bounds. Linked statically with musl
+ * (ci/packaging.sh). */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -109,8 +109,8 @@ static int write_record(const struct assay_args *args, const struct assay_verify
     return code;
 }
 
-/* Why the results are not those of the whole plan, or of no one file: NULL, an interrupt, or a change
- * of the model file, which goes to err. */
+/* Why the results are not those of the whole plan, or of no one file: NULL, an interrupt, or a
+ * change of the model file, which goes to err. */
 static const char *partial_reason(const struct assay_verify_report *r, char *err, size_t size) {
     if (r->params->gguf != NULL && !assay_gguf_unchanged(r->params->gguf, err, size))
         return err;

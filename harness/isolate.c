@@ -529,7 +529,7 @@ json_t *assay_isolate_exec_self(const char *const *argv, int timeout_s, uint64_t
     if (r == HUNG || killed)
         result = assay_interrupted() != 0 ? json_pack("{ss}", "crash", "interrupted")
                  : r == HUNG              ? describe_timeout(timeout_s)
-                                          : json_pack("{ss}", "crash", "closed its output, and hung");
+                             : json_pack("{ss}", "crash", "closed its output, and hung");
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         result = describe_death(status);
     else if ((result = json_loadb(text, len, 0, NULL)) == NULL)

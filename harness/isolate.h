@@ -1,7 +1,7 @@
 /* Work in a child process: a crash, hang or exit in it is a finding, not the end of the run.
  *
- * The parent never runs a kernel and never starts a thread, so fork is safe. What a child is held to,
- * and what becomes of processes that it leaves behind, is in process.h. A child gets item
+ * The parent never runs a kernel and never starts a thread, so fork is safe. What a child is held
+ * to, and what becomes of processes that it leaves behind, is in process.h. A child gets item
  * numbers over a pipe, runs `work` on each, and sends one JSON object per item back. */
 #ifndef ASSAY_HARNESS_ISOLATE_H
 #define ASSAY_HARNESS_ISOLATE_H
@@ -19,8 +19,9 @@ struct assay_isolate {
     /* Neighbouring items of one group go to the same child, one after the other: they share what it
      * keeps between items. NULL: every item is a group. */
     size_t (*group)(size_t i, void *user);
-    /* Whose code item i runs; 0: the program's own. A child that ran another's code runs nothing for
-     * anyone else afterwards: that may have changed the process. NULL: all the program's own. */
+    /* Whose code item i runs; 0: the program's own. A child that ran another's code runs nothing
+     * for anyone else afterwards: that may have changed the process. NULL: all the program's own.
+     */
     size_t (*owner)(size_t i, void *user);
     uint64_t memory_bytes; /* private memory that a child may take; 0: no limit */
     /* In the child: the result of item i (a new reference). */

@@ -149,7 +149,8 @@ static json_t *measure(const struct job *job, const struct assay_gguf *g, struct
     me->peak.file = max_u64(me->peak.file, max.file);
     me->peak.peak = max_u64(me->peak.peak, max.peak);
     if (ok && me->peak.peak == 0) {
-        snprintf(me->err, sizeof me->err, "the system does not tell a process's memory (no /proc?)");
+        snprintf(me->err, sizeof me->err,
+                 "the system does not tell a process's memory (no /proc?)");
         ok = false;
     }
     result = ok ? result_json(me, assay_model_info(model)) : error_reply(me->err);

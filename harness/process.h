@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* fork() of a child as above; in the child, what every one of them needs is done: default signals, an
- * empty standard input, no core file, death with the parent, preferred by the kernel when memory
- * runs out, and at most memory_bytes of private memory (0: no limit). Not to be called while another
- * thread runs. */
+/* fork() of a child as above; in the child, what every one of them needs is done: default signals,
+ * an empty standard input, no core file, death with the parent, preferred by the kernel when memory
+ * runs out, and at most memory_bytes of private memory (0: no limit). Not to be called while
+ * another thread runs. */
 pid_t assay_process_fork(uint64_t memory_bytes);
 
 /* Waits for a child of assay_process_fork, kills it if it has not ended after grace_s seconds

@@ -38,8 +38,8 @@ struct assay_table *assay_table_new(const char *const *headings, size_t n) {
     scols_table_set_column_separator(t->scols, "  ");
     for (size_t i = 0; i < n; i++) {
         bool right = headings[i][0] == '>';
-        if (scols_table_new_column(t->scols, headings[i] + right, 0,
-                                   right ? SCOLS_FL_RIGHT : 0) == NULL)
+        if (scols_table_new_column(t->scols, headings[i] + right, 0, right ? SCOLS_FL_RIGHT : 0) ==
+            NULL)
             assay_no_memory_note();
     }
     return t;

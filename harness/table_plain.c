@@ -1,4 +1,5 @@
-/* The same tables without libsmartcols, which Debian has no static library of: for `make static`. */
+/* The same tables without libsmartcols, which Debian has no static library of: for `make static`.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -12,7 +12,8 @@ enum assay_colour { ASSAY_PLAIN, ASSAY_RED, ASSAY_GREEN, ASSAY_YELLOW, ASSAY_DIM
 /* Whether text on `f` may have colours. */
 bool assay_coloured(FILE *f);
 
-/* Escape sequence that starts a colour on `f`, or "" where colours are off; assay_colour_end ends. */
+/* Escape sequence that starts a colour on `f`, or "" where colours are off; assay_colour_end ends.
+ */
 const char *assay_colour_start(FILE *f, enum assay_colour c);
 const char *assay_colour_end(FILE *f);
 

@@ -28,8 +28,7 @@ static void add_problem(struct assay_plan *plan, const struct assay_problem *pro
 /* Adds a case of the latest problem. */
 static void add_case(struct assay_plan *plan, const struct assay_runner *runner) {
     /* Without its problem a case would be of the one before. */
-    void *more =
-        plan->failed ? NULL : grown(plan->cases, plan->n_cases, sizeof *plan->cases);
+    void *more = plan->failed ? NULL : grown(plan->cases, plan->n_cases, sizeof *plan->cases);
     if (more == NULL) {
         plan->failed = true;
         return;

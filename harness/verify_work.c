@@ -157,8 +157,8 @@ static void subject_free(struct subject *s) {
     assay_ctx_free(s->ctx);
 }
 
-/* What the kernel does to the rounding mode is the hygiene check's to find: here it must not move the
- * reference. */
+/* What the kernel does to the rounding mode is the hygiene check's to find: here it must not move
+ * the reference. */
 static enum assay_status multiply(const struct subject *s, const struct assay_problem *p,
                                   const struct assay_workload *load, const struct assay_output *out,
                                   struct assay_error *err) {

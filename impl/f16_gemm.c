@@ -1,11 +1,11 @@
 #include "f16_gemm.h"
 
-#include <omp.h>
 #include <stdlib.h>
 
 #include "blas.h"
 #include "decode.h"
 #include "half.h"
+#include "threads.h"
 
 /* fp32 bytes of a tile: small enough to stay in a core's second-level cache between the conversion
  * and the product that reads it, large enough to pay for repacking x. */

@@ -48,7 +48,7 @@ all_gone() {
     : >pids
 }
 
-product='--type q8_0 --shape 2x9x64 --weights uniform --acts normal -j 1 --timeout 1 --explain 0'
+product='--type q8_0 --shape 2x9x64 --weights uniform --acts normal -j 1 --timeout 2 --explain 0'
 hygiene='--type q8_0 --check hygiene --checks-only -j 1 --timeout 20 --explain 0'
 
 # The sanitizers' own handlers make exits of signals, and their allocators hide leaks.
@@ -133,7 +133,7 @@ backends=$(cut -d' ' -f1 deeds | tr '\n' ',')
 (
     ulimit -d 1000000
     exec "$assay" verify --plugin "$all" --backend "${backends}scalar,cpu,transient-f16" --type q8_0 \
-        --shape 2x9x64,3x5x96 --weights uniform --acts normal -j 1 --timeout 2 \
+        --shape 2x9x64 --weights uniform --acts normal -j 1 --timeout 6 \
         --check hygiene --explain 0 --jobs 2 --json all.json
 ) >out 2>err </dev/null
 got=$?

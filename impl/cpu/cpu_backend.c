@@ -1,12 +1,12 @@
 /* Backend "cpu": picks a kernel by type, ISA and m, quantises the activations once per product, and
  * splits the rows of W over the threads. */
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "act.h"
 #include "impl/backend.h"
 #include "impl/decode.h"
+#include "impl/threads.h"
 
 /* What one ISA level offers. A level without a kernel for a type falls back to the level below, and
  * the last resort of every level is its own tile kernel. */

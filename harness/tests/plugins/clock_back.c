@@ -1,4 +1,5 @@
-/* Preloaded, makes the calendar go back by an hour at each look; the steady clock stays as it is. */
+/* Preloaded, makes the calendar go back by an hour at each look; the steady clock stays as it is.
+ */
 #include <dlfcn.h>
 #include <time.h>
 

@@ -1,6 +1,7 @@
-/* A plugin that does to its process what its file name says: a copy of hostile.so as chdir.so changes
- * the working directory. Its products are right unless the deed keeps it from finishing; Q8_0 only.
- * Numbers of processes that it starts go to the file $ASSAY_HOSTILE_PIDS, a line each. */
+/* A plugin that does to its process what its file name says: a copy of hostile.so as chdir.so
+ * changes the working directory. Its products are right unless the deed keeps it from finishing;
+ * Q8_0 only. Numbers of processes that it starts go to the file $ASSAY_HOSTILE_PIDS, a line each.
+ */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <fenv.h>
@@ -77,7 +78,7 @@ static void leave_thread(void) {
     pthread_t thread;
 
     pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, 1 << 16);
+    pthread_attr_setstacksize(&small, 1 << 18);
     pthread_create(&thread, &small, idle, NULL);
     pthread_attr_destroy(&small);
 }
@@ -273,8 +274,8 @@ static int forward(void *store, const float *x, size_t m, float *y, size_t ldy, 
             float sum = 0;
             for (size_t k = 0; k < w->in; k++) {
                 const uint8_t *b = w->bytes + (j * w->in + k) / 32 * 34;
-                sum += from_fp16(b[0] | b[1] << 8u) * (float)(int8_t)b[2 + k % 32] *
-                       x[i * w->in + k];
+                sum +=
+                    from_fp16(b[0] | b[1] << 8u) * (float)(int8_t)b[2 + k % 32] * x[i * w->in + k];
             }
             y[i * ldy + j] = sum;
         }
