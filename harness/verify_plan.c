@@ -27,8 +27,10 @@ static void add_problem(struct assay_plan *plan, const struct assay_problem *pro
 
 /* Adds a case of the latest problem. */
 static void add_case(struct assay_plan *plan, const struct assay_runner *runner) {
+    if (plan->failed) /* perhaps the problem itself is missing */
+        return;
     void *more = grown(plan->cases, plan->n_cases, sizeof *plan->cases);
-    if (more == NULL || plan->failed) {
+    if (more == NULL) {
         plan->failed = true;
         return;
     }
