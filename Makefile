@@ -60,15 +60,21 @@ KERNEL_OPT := -O1
 WARN       := -w
 endif
 CFLAGS  ?= -g
+# Input is untrusted (SECURITY.md). Sanitizers bring checks of their own, which _FORTIFY_SOURCE hides
+# bugs from. Kernels work on registers and have no buffers on the stack worth guarding.
+ifeq ($(SAN)$(COVERAGE),)
+HARDEN  := -fstack-protector-strong $(if $(filter-out -O0,$(OPT)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2) -fPIE
+HARDEN_LD := $(if $(filter Linux,$(shell uname -s)),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+endif
 ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-math-errno \
-             -ffile-prefix-map=$(CURDIR)=. $(OPENMP) $(SYSROOT_FLAGS) $(NO_BLAS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+             -ffile-prefix-map=$(CURDIR)=. $(OPENMP) $(HARDEN) $(SYSROOT_FLAGS) $(NO_BLAS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 # For a fuzzing engine the kernels go without the sanitizers, with which clang takes a quarter of an
 # hour over them: their inputs end at guard pages there, and check-san has them instrumented.
 KERNEL_SAN := $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=address$(comma)undefined)
 
 # gcc and clang differ in the sign of the shift counts that their intrinsics take.
-KERNEL_WARN := $(if $(SAN),,-Wno-sign-conversion)
+KERNEL_WARN := $(if $(SAN),,-Wno-sign-conversion) $(if $(HARDEN),-fno-stack-protector)
 
 # Per-folder flags: the folder decides the ISA. ref/ is plain portable C without contraction.
 FLAGS_ref        := -ffp-contract=off -fno-openmp
@@ -187,7 +193,7 @@ $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 
 $(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(STATIC_LINK) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(if $(STATIC_LINK),$(STATIC_LINK),$(HARDEN_LD)) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
 
 # Every type of the library against its reference: what LIBC=musl is judged by.
 $(BUILD)/musl-check: $(call obj,ci/musl_check.c $(DATA_SRC)) $(BUILD)/libassay.a
@@ -195,7 +201,7 @@ $(BUILD)/musl-check: $(call obj,ci/musl_check.c $(DATA_SRC)) $(BUILD)/libassay.a
 
 $(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ -lcriterion $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) $(HARDEN_LD) -o $@ $^ -lcriterion $(LDLIBS)
 
 # The program with allocations that fail on request, judged for leaks as well (ci/alloc.sh).
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup realpath mmap fopen \
@@ -203,7 +209,7 @@ WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup rea
 $(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) ci/fail_alloc.c) \
                            $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=leak $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN_LD) -fsanitize=leak $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
 
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
@@ -228,7 +234,7 @@ FUZZ_WRAP    := $(if $(filter Linux,$(OS)),-Wl$(comma)--wrap=malloc$(comma)--wra
 $(BUILD)/fuzz/%: $(BUILD)/harness/fuzz/target_%.o $(call obj,$(FUZZ_SRC) $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer,$(HARDEN_LD)) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
 
 .SECONDARY: $(FUZZ_TARGETS:%=$(BUILD)/harness/fuzz/target_%.o)
 
@@ -382,6 +388,19 @@ demo: ## Install what is missing, build, verify + bench + mem on a real model, m
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all
 	$(Q)sh ci/demo.sh $(BUILD)/assay build/demo
+
+.PHONY: analyze
+analyze: ## cppcheck, gcc -fanalyzer and clang-tidy
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)$(REMAKE) CC=gcc build/gcc/stamp.h
+	$(Q)ci/analyze.sh build/gcc $(PKG_CFLAGS) $(OPENMP)
+
+# memcheck knows no AVX-512.
+.PHONY: check-valgrind
+check-valgrind: ## The scalar path, the reader and its corpus under valgrind's memcheck
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)$(REMAKE) all fuzz-build
+	$(Q)ci/valgrind.sh $(BUILD)
 
 .PHONY: coverage
 coverage: ## Run the tests on a build that counts lines and branches: build/coverage/html/index.html

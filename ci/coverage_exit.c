@@ -1,4 +1,5 @@
-/* Linked into coverage builds only: a child process that leaves by _exit writes its counts first. */
+/* Linked into coverage builds only: a child process that leaves by _exit writes its counts first.
+ */
 #include <unistd.h>
 
 void __gcov_dump(void);

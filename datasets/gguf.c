@@ -175,7 +175,7 @@ static bool parse_split_name(const char *path, size_t *prefix_len, uint64_t *no,
 /* Checks one split's own numbers; parts[i] is open. */
 static bool check_split(const struct assay_gguf_part *part, uint64_t no, uint64_t count,
                         struct assay_gguf_err err) {
-    uint64_t has_no, has_count;
+    uint64_t has_no = 0, has_count = 0;
     if (!split_key(part, "split.no", &has_no, err) ||
         !split_key(part, "split.count", &has_count, err))
         return false;
@@ -191,7 +191,7 @@ static bool check_split(const struct assay_gguf_part *part, uint64_t no, uint64_
 static bool open_splits(struct assay_gguf *g, struct assay_gguf_err err) {
     const struct assay_gguf_part *given = &g->parts[0];
     const struct assay_gguf_kv *kv = assay_gguf_part_find(given, "split.count");
-    uint64_t keyed_count, no, count;
+    uint64_t keyed_count = 0, no = 0, count = 0;
     if (kv == NULL)
         return true;
     if (!split_key(given, "split.count", &keyed_count, err))

@@ -39,7 +39,7 @@ bool bench_route(struct bench_run *run) {
     bool ok;
 
     r->share = m->own_rows ? 1 : m->used;
-    r->ids = malloc(all * sizeof *r->ids);
+    r->ids = calloc(all, sizeof *r->ids);
     ok = order != NULL && seen != NULL && r->ids != NULL;
     if (ok) {
         for (size_t i = 0; i < m->experts; i++)

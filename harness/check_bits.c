@@ -160,8 +160,8 @@ static json_t *name_bit(json_t *j, size_t block, const struct assay_field_bit *b
 
 /* The block itself is wrong: as if a bit of it were another? */
 static json_t *explain_base(const struct assay_probe_product *p) {
-    struct assay_field_bit bit;
-    size_t block, like = find_like(p, 0);
+    struct assay_field_bit bit = {0};
+    size_t block = 0, like = find_like(p, 0);
     char name[32];
 
     if (like == 0)
@@ -174,8 +174,8 @@ static json_t *explain_base(const struct assay_probe_product *p) {
 
 static json_t *explain(const struct assay_probe_product *p, const struct assay_probe_miss *miss,
                        void *user) {
-    struct assay_field_bit bit, other_bit;
-    size_t block, other_block, like;
+    struct assay_field_bit bit = {0}, other_bit = {0};
+    size_t block = 0, other_block = 0, like;
     char name[32], other_name[32];
     json_t *j;
 

@@ -1,6 +1,6 @@
-/* What the fuzz targets share. A target is one file, target_NAME.c, with its invariant stated at the
- * top; libFuzzer, AFL++ (through its libFuzzer driver) and replay.c call the same entry point. A
- * broken invariant ends the process, which is how fuzzers see a finding. */
+/* What the fuzz targets share. A target is one file, target_NAME.c, with its invariant stated at
+ * the top; libFuzzer, AFL++ (through its libFuzzer driver) and replay.c call the same entry point.
+ * A broken invariant ends the process, which is how fuzzers see a finding. */
 #ifndef ASSAY_HARNESS_FUZZ_FUZZ_H
 #define ASSAY_HARNESS_FUZZ_FUZZ_H
 

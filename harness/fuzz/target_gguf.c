@@ -1,7 +1,7 @@
-/* Invariant: of any bytes the GGUF parser makes either a refusal, one line "FILE: offset N: REASON",
- * or a model whose every part lies inside the file, at the place and of the size that its own fields
- * say, without two tensors that share a byte or two keys or names that are equal. It reads nothing
- * beyond the bytes, and what it keeps is bounded by a multiple of their number. */
+/* Invariant: of any bytes the GGUF parser makes either a refusal, one line "FILE: offset N:
+ * REASON", or a model whose every part lies inside the file, at the place and of the size that its
+ * own fields say, without two tensors that share a byte or two keys or names that are equal. It
+ * reads nothing beyond the bytes, and what it keeps is bounded by a multiple of their number. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,9 +38,8 @@ static void check_kv(const struct assay_gguf_part *part) {
         }
     }
     for (size_t i = 1; i < part->n_kv; i++)
-        FUZZ_REQUIRE(
-            assay_gguf_str_cmp(part->kv_by_key[i - 1]->key, part->kv_by_key[i]->key) < 0,
-            "keys in order, none twice");
+        FUZZ_REQUIRE(assay_gguf_str_cmp(part->kv_by_key[i - 1]->key, part->kv_by_key[i]->key) < 0,
+                     "keys in order, none twice");
     for (size_t i = 0; i < part->n_kv; i++) {
         char *key = malloc(part->kv[i].key.len + 2);
         FUZZ_REQUIRE(key != NULL, "memory");

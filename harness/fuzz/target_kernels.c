@@ -103,7 +103,8 @@ static void check(const struct assay_runner *r, const struct assay_type_traits *
     assay_comparison_init(&c);
     assay_compare_columns(&c, &out, 0, n, ref, &arith, t, k);
     assay_comparison_finish(&c, &out);
-    /* Equal outputs (ASSAY_FOUND_CONSTANT) are a suspicion about ordinary data, which this is not. */
+    /* Equal outputs (ASSAY_FOUND_CONSTANT) are a suspicion about ordinary data, which this is not.
+     */
     FUZZ_REQUIRE(c.found == ASSAY_FOUND_NOTHING || c.found == ASSAY_FOUND_CONSTANT,
                  "%s: %s %zux%zux%zu: %s: y[%zu][%zu] is %a, expected %a, bound %g",
                  assay_ctx_kernel(ctx, t, m), t->name, m, n, k, assay_problem_kind_text(c.found),

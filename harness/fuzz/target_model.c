@@ -2,9 +2,9 @@
  * file of the set, or a model that every lookup agrees on and that the writer writes again as one
  * file with the same keys and tensors. An allocation that fails is such a refusal too.
  *
- * Input: the file to open (of those below), the number of files (0: one file of an ordinary name),
- * the allocation to fail (0: none), then each file as a 32-bit length and its bytes; the last one
- * may be shorter than it says. */
+ * Input: the file to open (of those below; from 128 on: their folder), the number of files (0: one
+ * file of an ordinary name), the allocation to fail (0: none), then each file as a 32-bit length
+ * and its bytes; the last one may be shorter than it says. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +37,13 @@ static bool same_str(struct assay_gguf_str a, struct assay_gguf_str b) {
 }
 
 static void check_lookups(const struct assay_gguf *g) {
+    uint64_t data = 0;
+
+    FUZZ_REQUIRE(assay_gguf_version(g) == 2 || assay_gguf_version(g) == 3, "version");
+    for (uint32_t i = 0; i < assay_gguf_split_count(g); i++) {
+        const char *path = assay_gguf_split_path(g, i), *dir = fuzz_scratch();
+        FUZZ_REQUIRE(strncmp(path, dir, strlen(dir)) == 0, "split %u is %s", i, path);
+    }
     for (size_t i = 0; i < assay_gguf_kv_count(g); i++) {
         char *key = text_of(assay_gguf_kv_at(g, i)->key);
         FUZZ_REQUIRE(assay_gguf_kv_find(g, key) == assay_gguf_kv_at(g, i), "'%s'", key);
@@ -46,11 +53,13 @@ static void check_lookups(const struct assay_gguf *g) {
         const struct assay_gguf_tensor *t = assay_gguf_tensor_at(g, i);
         char *name = text_of(t->name);
         FUZZ_REQUIRE(assay_gguf_tensor_find(g, name) == t, "'%s'", name);
+        data += t->bytes;
         FUZZ_REQUIRE(t->split < assay_gguf_split_count(g), "'%s'", name);
         assay_gguf_release_pages(g, t);
         FUZZ_REQUIRE(t->data[0] + t->data[t->bytes - 1] >= 0, "can be read again");
         free(name);
     }
+    FUZZ_REQUIRE(data <= assay_gguf_file_bytes(g), "tensors share no bytes");
     FUZZ_REQUIRE(assay_gguf_kv_find(g, "no.such.key\x01") == NULL, "a key that no file has");
 }
 
@@ -127,7 +136,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         in.left -= len;
         written++;
     }
-    file_path(path, sizeof path, given % files, n);
+    if (given >= 128)
+        snprintf(path, sizeof path, "%s", fuzz_scratch());
+    else
+        file_path(path, sizeof path, given % files, n);
     fuzz_fail_allocation(failing);
     struct assay_gguf *g = assay_gguf_open(path, err, sizeof err);
     fuzz_fail_allocation(0);

@@ -1,5 +1,5 @@
-/* Invariant: any command line is either taken or refused with exactly one line on stderr, naming the
- * command; an id of a case that is taken names itself again. Nothing is run.
+/* Invariant: any command line is either taken or refused with exactly one line on stderr, naming
+ * the command; an id of a case that is taken names itself again. Nothing is run.
  *
  * Input: the command's number in the table below, then words that end at a newline each. The first
  * word is read as the id of a case as well. */

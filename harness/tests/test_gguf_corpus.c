@@ -21,8 +21,9 @@
 static void print_model(FILE *f, const struct assay_gguf *g) {
     for (size_t i = 0; i < assay_gguf_tensor_count(g); i++) {
         const struct assay_gguf_tensor *t = assay_gguf_tensor_at(g, i);
-        fprintf(f, "tensor %.*s type %u dims %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-                   " at %" PRIu64 " bytes %" PRIu64 "\n",
+        fprintf(f,
+                "tensor %.*s type %u dims %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                " at %" PRIu64 " bytes %" PRIu64 "\n",
                 (int)t->name.len, t->name.data, (unsigned)t->type->type, t->dims[0], t->dims[1],
                 t->dims[2], t->dims[3], t->file_offset, t->bytes);
     }
@@ -120,13 +121,20 @@ static void load_ggml(void) {
         const char *name;
         void *place;
     } symbols[] = {
-        {"gguf_init_from_file", &ggml.init_from_file}, {"ggml_log_set", &ggml.log_set},
-        {"gguf_get_version", &ggml.version},           {"gguf_get_alignment", &ggml.alignment},
-        {"gguf_get_data_offset", &ggml.data_offset},   {"gguf_get_n_kv", &ggml.n_kv},
-        {"gguf_get_key", &ggml.key},                   {"gguf_get_kv_type", &ggml.kv_type},
-        {"gguf_get_arr_type", &ggml.arr_type},         {"gguf_get_arr_n", &ggml.arr_n},
-        {"gguf_get_n_tensors", &ggml.n_tensors},       {"gguf_get_tensor_name", &ggml.tensor_name},
-        {"gguf_get_tensor_ne", &ggml.tensor_ne},       {"gguf_get_tensor_type", &ggml.tensor_type},
+        {"gguf_init_from_file", &ggml.init_from_file},
+        {"ggml_log_set", &ggml.log_set},
+        {"gguf_get_version", &ggml.version},
+        {"gguf_get_alignment", &ggml.alignment},
+        {"gguf_get_data_offset", &ggml.data_offset},
+        {"gguf_get_n_kv", &ggml.n_kv},
+        {"gguf_get_key", &ggml.key},
+        {"gguf_get_kv_type", &ggml.kv_type},
+        {"gguf_get_arr_type", &ggml.arr_type},
+        {"gguf_get_arr_n", &ggml.arr_n},
+        {"gguf_get_n_tensors", &ggml.n_tensors},
+        {"gguf_get_tensor_name", &ggml.tensor_name},
+        {"gguf_get_tensor_ne", &ggml.tensor_ne},
+        {"gguf_get_tensor_type", &ggml.tensor_type},
         {"gguf_get_tensor_offset", &ggml.tensor_offset},
         {"gguf_get_tensor_size", &ggml.tensor_size},
     };
@@ -148,8 +156,9 @@ static void be_quiet(int level, const char *text, void *user) {
 static void print_ggml_model(FILE *f, const void *g) {
     for (int64_t i = 0; i < ggml.n_tensors(g); i++) {
         const int64_t *ne = ggml.tensor_ne(g, i);
-        fprintf(f, "tensor %s type %d dims %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-                   " at %zu bytes %zu\n",
+        fprintf(f,
+                "tensor %s type %d dims %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+                " at %zu bytes %zu\n",
                 ggml.tensor_name(g, i), ggml.tensor_type(g, i), ne[0], ne[1], ne[2], ne[3],
                 ggml.data_offset(g) + ggml.tensor_offset(g, i), ggml.tensor_size(g, i));
     }
@@ -196,21 +205,21 @@ static char *ggml_view(const char *path) {
     return text;
 }
 
-/* The files on which the two differ, by what ggml makes of them; datasets/README.md has the reasons.
- * Beside them it refuses what is cut, as assay does, and accepts bytes behind the tensors. */
+/* The files on which the two differ, by what ggml makes of them; datasets/README.md has the
+ * reasons. Beside them it refuses what is cut, as assay does, and accepts bytes behind the tensors.
+ */
 static const char *const only_ggml_accepts[] = {
-    "odd-alignment-1.gguf",         "odd-alignment-2.gguf",
-    "odd-alignment-4.gguf",         "odd-alignment-above-the-limit.gguf",
+    "odd-alignment-1.gguf",          "odd-alignment-2.gguf",
+    "odd-alignment-4.gguf",          "odd-alignment-above-the-limit.gguf",
     "odd-bool-of-255-in-array.gguf", "odd-bool-of-two.gguf",
-    "odd-element-count-wraps.gguf", "odd-empty-tensor-name.gguf",
-    "odd-key-above-the-limit.gguf", "odd-key-with-nul.gguf",
-    "odd-no-dimensions.gguf",       "odd-tensor-name-with-nul.gguf",
+    "odd-element-count-wraps.gguf",  "odd-empty-tensor-name.gguf",
+    "odd-key-above-the-limit.gguf",  "odd-key-with-nul.gguf",
+    "odd-no-dimensions.gguf",        "odd-tensor-name-with-nul.gguf",
     "odd-zero-dimension.gguf",
 };
 static const char *const only_assay_accepts[] = {
-    "odd-arrays-nested-to-the-limit.gguf", "odd-gap-between-tensors.gguf",
-    "odd-nested-array.gguf",               "odd-no-padding-at-the-end.gguf",
-    "odd-tensors-out-of-order.gguf",
+    "odd-arrays-nested-to-the-limit.gguf", "odd-gap-between-tensors.gguf",  "odd-nested-array.gguf",
+    "odd-no-padding-at-the-end.gguf",      "odd-tensors-out-of-order.gguf",
 };
 
 static bool is_in(const char *name, const char *const *list, size_t n) {

@@ -211,7 +211,7 @@ Test(report, bad_input_exits_2_and_leaves_no_page) {
     struct assay_args args;
     int code = -1;
 
-    freopen("/dev/null", "w", stderr);
+    cr_assert(freopen("/dev/null", "w", stderr) != NULL);
     cr_assert(assay_args_parse(&assay_cmd_report, 4, argv, &args, &code));
     cr_assert_eq(assay_cmd_report.run(&args), ASSAY_EXIT_USAGE);
     cr_assert_neq(access("/tmp/assay-no-report.html", F_OK), 0);

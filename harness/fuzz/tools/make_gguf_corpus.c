@@ -98,11 +98,22 @@ static const int width[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 /* ---- Valid files ---- */
 
 static void every_kind(void) {
-    static const uint64_t value[13] = {200, 0x80,       65535,      0x8000, 4000000000, 0x80000000,
-                                       0x3fc00000, 1, 0, 0, UINT64_MAX, UINT64_C(1) << 63,
+    static const uint64_t value[13] = {200,
+                                       0x80,
+                                       65535,
+                                       0x8000,
+                                       4000000000,
+                                       0x80000000,
+                                       0x3fc00000,
+                                       1,
+                                       0,
+                                       0,
+                                       UINT64_MAX,
+                                       UINT64_C(1) << 63,
                                        UINT64_C(0x3ff8000000000000)};
-    static const char *const key[13] = {"a.u8",  "a.i8",   "a.u16", "a.i16", "a.u32", "a.i32", "a.f32",
-                                        "a.bool", "a.str", "a.arr", "a.u64", "a.i64", "a.f64"};
+    static const char *const key[13] = {"a.u8",  "a.i8",  "a.u16",  "a.i16", "a.u32",
+                                        "a.i32", "a.f32", "a.bool", "a.str", "a.arr",
+                                        "a.u64", "a.i64", "a.f64"};
     header(3, 0, 12);
     for (uint32_t k = 0; k < 13; k++)
         if (k == 8)
@@ -534,7 +545,8 @@ static void bad_tensor(void) {
     static const struct {
         const char *field;
         size_t keep;
-    } cut[] = {{"name", 12}, {"dimension-count", 19}, {"dimension", 27}, {"type", 31}, {"offset", 39}};
+    } cut[] = {
+        {"name", 12}, {"dimension-count", 19}, {"dimension", 27}, {"type", 31}, {"offset", 39}};
     for (size_t i = 0; i < sizeof cut / sizeof cut[0]; i++) {
         char name[64];
         header(3, 2, 0);
@@ -591,8 +603,7 @@ static void set_of(const char *name, uint8_t given, uint8_t files, uint8_t faili
 }
 
 static void sets(void) {
-    const struct split good[3] = {
-        {0, 3, 3, "zero", 2}, {1, 3, 0, "one", 2}, {2, 3, 0, "two", 2}};
+    const struct split good[3] = {{0, 3, 3, "zero", 2}, {1, 3, 0, "one", 2}, {2, 3, 0, "two", 2}};
     struct split bad[3];
 #define BAD(change) (memcpy(bad, good, sizeof bad), (change), bad)
     set_of("ok-first-of-three", 0, 3, 0, good, 3);
@@ -616,6 +627,8 @@ static void sets(void) {
         snprintf(name, sizeof name, "err-allocation-%u-fails-in-one-file", f);
         set_of(name, 0, 0, f, BAD(bad[0].count = 0), 1);
     }
+    set_of("err-folder", 128, 3, 0, good, 3);
+    set_of("err-number-negative-in-the-file-given", 0, 3, 0, BAD(bad[0].count = 0xffff), 3);
     n = 0;
     le(0, 3);
     save_in("model", "err-empty-file", "");
