@@ -31,10 +31,10 @@ record() {
     shift
     code=0
     "$obj/assay" "$@" --json "$obj/$name.json" >"$obj/$name.log" 2>&1 || code=$?
-    [ $code -le 1 ] && [ -s "$obj/$name.json" ] || {
+    if [ $code -gt 1 ] || [ ! -s "$obj/$name.json" ]; then
         echo "  $name passed over (exit $code): $(tail -n 1 "$obj/$name.log")"
         return 1
-    }
+    fi
     jq -c --arg uuid "$(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen)" --arg date "$date" '
         .uuid //= $uuid | .assay.commit_date //= $date | .assay.branch //= ""
         | (.results[].contenders[]?.ns.samples) |= map(round)' "$obj/$name.json" >>"$obj/new.jsonl"

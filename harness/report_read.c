@@ -58,7 +58,10 @@ bool assay_report_read(const char *path, struct assay_record *rec, char *err, si
     const json_t *results = json_object_get(j, "results");
     const char *command = assay_report_str(j, "command", "");
     bool ok = true;
-    if (!json_is_integer(schema)) {
+    if (schema == NULL && json_is_array(results) && json_array_size(results) > 0 &&
+        json_is_array(json_object_get(json_array_get(results, 0), "times"))) {
+        command = "load"; /* hyperfine --export-json */
+    } else if (!json_is_integer(schema)) {
         ok = fail(err, err_size, "%s: not an assay record (no \"schema\" number)", path);
     } else if (json_integer_value(schema) != ASSAY_RECORD_SCHEMA) {
         ok = fail(err, err_size, "%s: record of schema %lld; this assay reads schema %d", path,
@@ -71,7 +74,8 @@ bool assay_report_read(const char *path, struct assay_record *rec, char *err, si
                   path, command);
     } else if (!json_is_array(results)) {
         ok = fail(err, err_size, "%s: record without \"results\" (an array)", path);
-    } else {
+    }
+    if (ok) {
         size_t i;
         const json_t *item;
         json_array_foreach(results, i, item) if (!json_is_object(item)) {

@@ -102,7 +102,8 @@ static char *page_of(const char *json) {
 
     cr_assert_not_null(rec.json, "the test's JSON is broken");
     rec.command = json_string_value(json_object_get(rec.json, "command"));
-    cr_assert(assay_report_write(f, &rec, 1, "a <title> & more"));
+    cr_assert(assay_report_write(f, &rec, 1,
+                                 &(struct assay_report_options){.title = "a <title> & more"}));
     fclose(f);
     json_decref(rec.json);
     return buf;
@@ -139,7 +140,8 @@ Test(report, nothing_of_a_record_becomes_markup) {
     const char *const records[] = {verify_record, bench_record, mem_record};
     for (size_t i = 0; i < 3; i++) {
         char *page = page_of(records[i]);
-        cr_assert_null(strstr(page, "<script"), "record %zu", i);
+        cr_assert_null(strstr(strstr(page, "<script nonce=") + 1, "<script"), "record %zu", i);
+        cr_assert_null(strstr(page, "<script>"), "record %zu", i);
         cr_assert_not_null(strstr(page, "&lt;script&gt;alert(1)"));
         cr_assert_not_null(strstr(page, "a &lt;title&gt; &amp; more"));
         free(page);
