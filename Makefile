@@ -91,7 +91,8 @@ DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c harness/history/*.c harness/gate/*.c)) reports/assets.c
-ASSETS      := reports/report.css $(wildcard reports/*.gp)
+ASSETS      := reports/report.css $(wildcard reports/*.gp) impl/plugin.h \
+               $(wildcard harness/gate/plugin/*)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)

@@ -8,7 +8,7 @@
 
 struct assay_command;
 
-enum assay_exit { ASSAY_EXIT_OK = 0, ASSAY_EXIT_MISMATCH = 1, ASSAY_EXIT_USAGE = 2 };
+enum assay_exit { ASSAY_EXIT_OK = 0, ASSAY_EXIT_MISMATCH = 1, ASSAY_EXIT_USAGE = 2, ASSAY_EXIT_UNDECIDED = 3 };
 
 struct assay_option {
     const char *name;     /* long name: "threads" */
@@ -59,6 +59,9 @@ bool assay_args_u64(const struct assay_args *args, const char *name, unsigned lo
 bool assay_args_double(const struct assay_args *args, const char *name, double *v, double min,
                        double max);
 
+/* Seconds of "30s", "2m", "1h". */
+bool assay_args_duration(const struct assay_args *args, const char *name, double *seconds);
+
 /* Splits "a,b,c" at commas and calls `each` per item; stops and returns false when it does (`each`
  * prints the error). An empty item is an error. Absent option: no call, true. */
 bool assay_args_list(const struct assay_args *args, const char *name,
@@ -79,6 +82,6 @@ int assay_dispatch(const struct assay_command *const *commands, size_t n, int ar
 /* The command table (main.c). */
 extern const struct assay_command assay_cmd_inspect, assay_cmd_verify, assay_cmd_bench,
     assay_cmd_mem, assay_cmd_report, assay_cmd_types, assay_cmd_version, assay_cmd_false_alarms,
-    assay_cmd_explain, assay_cmd_faults;
+    assay_cmd_explain, assay_cmd_faults, assay_cmd_gate;
 
 #endif
