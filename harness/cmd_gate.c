@@ -1,10 +1,7 @@
 /* assay gate: the command line of the comparison of two versions. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "gate/gate.h"
 #include "gate/report.h"
@@ -12,13 +9,7 @@
 #include "isolate.h"
 #include "options.h"
 #include "record.h"
-#include "term.h"
 #include "timer.h"
-
-/* Above the budget, what a case may take to verify and to load: a hang is found after it. */
-#define CASE_TIMEOUT_S 120
-/* The least that a case is given where the budget is spent: the first look. */
-#define LEAST_S 0.05
 
 static const struct assay_option options[] = {
     {"base", 0, "REV", NULL, "commit to compare with: its kernels are built in a git work tree"},
@@ -191,51 +182,12 @@ static bool select_cases(struct gate *g) {
             return bad(g, "shape", "K is no multiple of the block length of", g->types[i]->name);
         for (size_t j = 0; j < g->n_ms && g->params.n_cases < MAX_CASES; j++)
             g->params.cases[g->params.n_cases++] =
-                (struct assay_gate_case){g->types[i], g->ms[j], g->n, g->k};
+                (struct assay_gate_case){.type = g->types[i], .m = g->ms[j], .n = g->n, .k = g->k};
     }
     if (g->params.n_cases > 0)
         return true;
     assay_usage_error(g->args->command, "there is no type that both versions take");
     return false;
-}
-
-/* ---- Running --------------------------------------------------------------------------------- */
-
-/* The time that is left, shared by the cases that are left: what one decides early the others may
- * use. */
-static double limit_of(const struct gate *g, size_t i) {
-    const double used = 1e-9 * (double)(assay_now_ns() - g->started_ns);
-    return fmax(LEAST_S, (g->params.budget_s - used) / (double)(g->params.n_cases - i));
-}
-
-static json_t *work(size_t i, void *user) {
-    const struct gate *g = user;
-    const uint64_t start = assay_now_ns();
-    json_t *result = assay_gate_run_case(&g->params, i, limit_of(g, i));
-
-    if (result != NULL)
-        json_object_set_new(result, "seconds", json_real(1e-9 * (double)(assay_now_ns() - start)));
-    return result;
-}
-
-static bool keep(size_t i, const json_t *result, void *user) {
-    struct gate *g = user;
-    const char *crash = json_string_value(json_object_get(result, "crash"));
-    json_t *kept = crash == NULL ? json_deep_copy(result) : assay_gate_describe(&g->params, i);
-
-    if (crash != NULL) {
-        json_object_set_new(kept, "verdict", json_string("crashed"));
-        json_object_set_new(kept, "reason", json_string(crash));
-    }
-    return json_array_append_new(g->results, kept) == 0;
-}
-
-static void show_progress(size_t i, void *user) {
-    const struct gate *g = user;
-    char name[96];
-
-    assay_gate_case_name(&g->params.cases[i], name, sizeof name);
-    assay_progress("gate", i, g->params.n_cases, name);
 }
 
 /* ---- Outputs --------------------------------------------------------------------------------- */
@@ -324,23 +276,12 @@ static int exit_code(const struct gate *g, bool written) {
 }
 
 static int run_cases(struct gate *g) {
-    struct assay_isolate iso = {
-        .count = g->params.n_cases,
-        .timeout_s = CASE_TIMEOUT_S + (int)g->params.budget_s,
-        .work = work,
-        .done = keep,
-        .before = show_progress,
-        .user = g,
-    };
     bool ok;
 
-    g->results = json_array();
     g->started_ns = assay_now_ns();
-    ok = assay_isolate_run(&iso);
-    assay_progress_clear();
-    if (!ok || json_array_size(g->results) != g->params.n_cases)
-        return assay_usage_error(g->args->command,
-                                 ok ? "out of memory" : "can't start a child process");
+    g->results = assay_gate_run(&g->params);
+    if (g->results == NULL)
+        return assay_usage_error(g->args->command, "can't start a child process, or out of memory");
     assay_gate_print(g->out, &g->params, g->results);
     /* Each of them is tried, whatever becomes of the others. */
     ok = tell_github(g);

@@ -15,6 +15,13 @@ enum { ASSAY_GATE_BASE, ASSAY_GATE_HEAD };
 struct assay_gate_case {
     const struct assay_type_traits *type;
     size_t m, n, k;
+
+    /* The rest is the run's. */
+    uint8_t *weights;
+    size_t weight_bytes;
+    float *x;
+    size_t calls; /* products in one sample; 0: not to be timed */
+    bool racing;  /* right on both sides, and not decided yet */
 };
 
 enum assay_gate_metric { ASSAY_GATE_TIME, ASSAY_GATE_INSTRUCTIONS };
@@ -36,9 +43,16 @@ struct assay_gate_params {
     bool wall;
 };
 
-/* One case, in a child process: verifies head, then base, and measures for at most limit_s seconds.
- * Returns the object that reports/RECORD.md describes; NULL if memory ran out. */
-json_t *assay_gate_run_case(const struct assay_gate_params *p, size_t i, double limit_s);
+/* Runs a gate: judges every case, then races until the cases are decided or the budget is spent.
+ * Returns an array of what reports/RECORD.md describes as results of gate; NULL if memory ran out
+ * or no child could be started. */
+json_t *assay_gate_run(struct assay_gate_params *p);
+
+/* In a child: judges both versions in one case. NULL if memory ran out. */
+json_t *assay_gate_judge(const struct assay_gate_params *p, size_t i);
+/* In a child of its own: one pair of every case that is racing, as [case, base ns, head ns], or
+ * [case, reason] where a product failed. *stage holds the case whose code is running. */
+json_t *assay_gate_round(const struct assay_gate_params *p, size_t round, volatile int *stage);
 
 /* "q4_k m=1 256x2048": names a case in every output. */
 void assay_gate_case_name(const struct assay_gate_case *c, char *buf, size_t size);
