@@ -1,12 +1,15 @@
 /* One round of timing, in a fresh process: loads both plugins anew and takes one pair of samples of
  * every case that is not decided yet.
  *
- * Where code, tables and scratch lie in memory can make a version slower by several per cent for as
- * long as they lie there; of two copies of one file, loaded side by side, too. So each round loads
- * both at addresses of its own, in a random order, with contexts and stores of its own: what a
- * place is worth becomes a part of the noise, equal for both and drawn anew for each pair. */
+ * Where code, tables, weights and scratch lie in memory, down to the physical pages, can make a
+ * version slower by several per cent for as long as they lie there: of two copies of one file,
+ * loaded side by side, too. (A cache that is indexed by physical addresses holds some sets of pages
+ * better than others.) So each round loads both at addresses of its own, in a random order, and
+ * gives each case pages, contexts and stores of its own: what a place is worth becomes a part of
+ * the noise, equal for both versions and drawn anew for each pair. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,12 +18,24 @@
 
 /* Address space that a gap before a library may take, in pages. */
 #define MOST_GAP 4096
+/* Memory that is taken before the buffers, in pages. */
+#define MOST_PAGES 512
 
 /* Takes address space and never uses it: what is mapped next lies elsewhere. */
 static void leave_gap(struct assay_rng *rng) {
     const size_t pages = 1 + assay_rng_below(rng, MOST_GAP);
     mmap(NULL, pages * (size_t)sysconf(_SC_PAGESIZE), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
          0);
+}
+
+/* Takes physical pages, up to MOST_PAGES: what is allocated next gets others than it got in the
+ * last round, whose pages the kernel would hand out again in the same order. */
+static void take_pages(struct assay_rng *rng) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = 1 + assay_rng_below(rng, MOST_PAGES);
+    char *p = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (size_t i = 0; p != MAP_FAILED && i < pages; i++)
+        p[i * page] = 1;
 }
 
 /* A first context loads the plugin. */
@@ -47,6 +62,24 @@ static bool lay_out(struct assay_gate_race *r, size_t calls, struct assay_rng *r
     return ok;
 }
 
+/* The weights and activations in pages of this round. */
+static bool copy_data(struct assay_gate_race *r) {
+    const size_t x_bytes = r->c->m * r->c->k * sizeof(float);
+    uint8_t *weights = aligned_alloc(64, (r->c->weight_bytes + 63) / 64 * 64);
+    float *x = aligned_alloc(64, (x_bytes + 63) / 64 * 64);
+
+    if (weights == NULL || x == NULL) {
+        free(weights);
+        free(x);
+        return false;
+    }
+    memcpy(weights, r->c->weights, r->c->weight_bytes);
+    memcpy(x, r->c->x, x_bytes);
+    r->run.weights = weights;
+    r->run.x = x;
+    return true;
+}
+
 /* [case, base ns, head ns] of one product; [case, reason] if one failed. */
 static json_t *take_pair(const struct assay_gate_params *p, size_t i, struct assay_rng *rng) {
     struct assay_gate_race *r = calloc(1, sizeof *r);
@@ -57,7 +90,8 @@ static json_t *take_pair(const struct assay_gate_params *p, size_t i, struct ass
         free(r);
         return NULL;
     }
-    if (lay_out(r, calls, rng)) {
+    take_pages(rng);
+    if (copy_data(r) && lay_out(r, calls, rng)) {
         const int first = (int)assay_rng_below(rng, 2);
         double ns[2];
 
@@ -71,6 +105,10 @@ static json_t *take_pair(const struct assay_gate_params *p, size_t i, struct ass
         pair = json_pack("[Is]", (json_int_t)i,
                          r->side[0].entry.reason[0] != '\0' ? r->side[0].entry.reason
                                                             : r->side[1].entry.reason);
+    if (r->run.weights != p->cases[i].weights) {
+        free((void *)(uintptr_t)r->run.weights);
+        free(r->run.x);
+    }
     assay_gate_race_end(r);
     free(r);
     return pair;
