@@ -60,7 +60,7 @@ spin_of() { # spin_of PERCENT
 
 # The load: on each core a process that computes or moves memory in bursts of up to a quarter of a
 # second, with pauses as long.
-cores=$(getconf _NPROCESSORS_ONLN)
+cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) # of those that this process may use
 burst() {
     awk -v seed="$1" 'BEGIN {
         srand(seed)
@@ -144,11 +144,11 @@ slow=$((five_runs + ten_runs))
 cat <<EOF
 # Error rates of the gate
 
-\`make gate-selftest\`, commit $(git rev-parse --short=12 HEAD), $("$assay" version | sed -n 's/^ *cpu  *//p'), $cores cores.
+\`make gate-selftest\`, commit $(echo "$commit" | cut -c 1-12), $("$assay" version | sed -n 's/^machine *//p').
 
 Each run judges $cases cases ($types, one row of x, 256 × 2048) with the default options: least effect
-3 %, α 1 % for all cases of a run together. On each core a load generator computes and moves memory in
-bursts. "Equal" compares two copies of one plugin. "Slowed" has one more chain of multiplications in
+3 %, α 1 % for all cases of a run together. On $cores core(s) a load
+generator computes and moves memory in bursts. "Equal" compares two copies of one plugin. "Slowed" has one more chain of multiplications in
 one kernel of one copy ($target), calibrated to the percentage (600 multiplications made it
 $(awk -v r="$reference" 'BEGIN { printf "%.2f", 100 * (r - 1) }') % slower, over 1536 pairs).
 
