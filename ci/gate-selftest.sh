@@ -62,7 +62,7 @@ spin_of() { # spin_of PERCENT
 # second, with pauses as long.
 cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) # of those that this process may use
 burst() {
-    awk -v seed="$1" 'BEGIN {
+    exec awk -v seed="$1" 'BEGIN {
         srand(seed)
         for (;;) {
             if (rand() < 0.5)
@@ -88,7 +88,7 @@ series() {
     n=0
     while [ "$n" -lt "$3" ]; do
         n=$((n + 1))
-        gate "$2" $(($4 + n)) --type $types --budget 20s
+        gate "$2" $(($4 + n)) --type $types
         jq -r --arg t "$target" '[.results[] | {c: .case, v: .verdict}] |
             [(map(select(.c == $t and .v == "regressed")) | length),
              (map(select(.c != $t and .v == "regressed")) | length),
