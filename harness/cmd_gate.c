@@ -107,6 +107,11 @@ static bool select_choices(struct gate *g) {
         return bad(g, "clock", "not auto or wall:", clock);
     g->params.metric = strcmp(metric, "time") == 0 ? ASSAY_GATE_TIME : ASSAY_GATE_INSTRUCTIONS;
     g->params.wall = strcmp(clock, "wall") == 0;
+    if (g->params.metric == ASSAY_GATE_INSTRUCTIONS && g->params.threads > 1) {
+        assay_usage_error(g->args->command,
+                          "option '--metric': instructions are counted with one thread");
+        return false;
+    }
     return true;
 }
 
@@ -126,11 +131,6 @@ static bool select_numbers(struct gate *g) {
     g->params.threads = (int)threads;
     g->params.min_effect = effect / 100;
     g->params.alpha = alpha / 100;
-    if (g->params.metric == ASSAY_GATE_INSTRUCTIONS && threads > 1) {
-        assay_usage_error(g->args->command,
-                          "option '--metric': instructions are counted with one thread");
-        return false;
-    }
     return assay_args_list(g->args, "type", add_type, g) &&
            assay_args_list(g->args, "m", add_m, g) && select_shape(g) && select_choices(g);
 }
