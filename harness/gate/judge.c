@@ -11,8 +11,9 @@
 #include "harness/record.h"
 #include "side.h"
 
-/* A sample repeats the product for this long: a thousand times what reading the clock takes. */
-#define SAMPLE_NS 4e5
+/* A sample repeats the product for this long: some hundred times what reading the clock takes, and
+ * short beside the time slices of schedulers. */
+#define SAMPLE_NS 1e5
 /* Calls that hardware counters are read over. */
 #define COUNTED_CALLS 5
 
