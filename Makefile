@@ -268,6 +268,16 @@ faults: all ## Judge every kernel of the fault corpus: the table of reports/faul
 	    OBJECTS='$(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a' \
 	    sh ci/faults.sh $(BUILD)/assay build/faults
 
+.PHONY: gate-selftest
+gate-selftest: all plugins ## Measure the gate's error rates beside a load (half an hour): writes reports/gate-selftest.md
+	$(Q)ci/gate-selftest.sh $(BUILD)/assay $(BUILD)/harness/tests/plugins/slowed.so \
+	    >$(BUILD)/gate-selftest.md; code=$$?; cat $(BUILD)/gate-selftest.md; \
+	    [ -s $(BUILD)/gate-selftest.md ] && mv $(BUILD)/gate-selftest.md reports/; exit $$code
+
+.PHONY: gate-commits
+gate-commits: all ## Let the gate find the one kernel that differs between two commits
+	$(Q)ci/gate-commits.sh $(BUILD)/assay
+
 # ---- Installation ---------------------------------------------------------------------------------
 
 PUBLIC_HEADERS := ref/types.def ref/types.h ref/arith.h ref/gemm.h ref/act_quant.h ref/bounds.h \
