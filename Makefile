@@ -91,7 +91,8 @@ DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c harness/history/*.c harness/gate/*.c)) reports/assets.c
-ASSETS      := reports/report.css reports/report.js reports/faults.md $(wildcard reports/*.gp)
+ASSETS      := reports/report.css reports/report.js reports/faults.md $(wildcard reports/*.gp) \
+               impl/plugin.h $(wildcard harness/gate/plugin/*)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
@@ -266,6 +267,16 @@ faults: all ## Judge every kernel of the fault corpus: the table of reports/faul
 	    FLAGS_avx512='$(FLAGS_avx512)' LDLIBS='$(LDLIBS)' \
 	    OBJECTS='$(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a' \
 	    sh ci/faults.sh $(BUILD)/assay build/faults
+
+.PHONY: gate-selftest
+gate-selftest: all plugins ## Measure the gate's error rates beside a load (half an hour): writes reports/gate-selftest.md
+	$(Q)ci/gate-selftest.sh $(BUILD)/assay $(BUILD)/harness/tests/plugins/slowed.so \
+	    >$(BUILD)/gate-selftest.md; code=$$?; cat $(BUILD)/gate-selftest.md; \
+	    [ -s $(BUILD)/gate-selftest.md ] && mv $(BUILD)/gate-selftest.md reports/; exit $$code
+
+.PHONY: gate-commits
+gate-commits: all ## Let the gate find the one kernel that differs between two commits
+	$(Q)ci/gate-commits.sh $(BUILD)/assay
 
 # ---- Installation ---------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
 jq                jq
-hyperfine         hyperfine'
+hyperfine         hyperfine
+libxml2-utils     xmllint'
 debian_clang='
 clang             clang
 libomp-dev        -'
@@ -29,7 +30,7 @@ debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
-homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq hyperfine'
+homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2 hyperfine'
 
 # The peer: ggml's own libraries as an npm package publishes them. Tests compare decoders with it,
 # bench compares speed; both say so and go on where it is missing.

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "plugin.h"
 #include "record.h"
+#include "shard.h"
 #include "suggest.h"
 #include "term.h"
 
@@ -44,6 +45,7 @@ static const struct assay_option options[] = {
     {"timeout", 0, "S", "600", "seconds a case may take in all"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
     ASSAY_RECORD_OPTIONS,
+    ASSAY_SHARD_OPTION,
     {NULL, 0, NULL, NULL, NULL},
 };
 
@@ -60,6 +62,7 @@ struct selection {
     size_t n_threads;
     unsigned isas;
     unsigned long long timeout_s;
+    struct assay_shard shard;
     double load; /* of the machine before the run */
     FILE *out;
 };
@@ -297,7 +300,7 @@ static bool select_cases(struct selection *s) {
         assay_usage_error(s->args->command, "the options select no matrix");
         return false;
     }
-    return true;
+    return assay_shard_bench(&s->shard, &s->plan) || no_memory(s);
 }
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -352,7 +355,9 @@ static int write_record(const struct selection *s, json_t *results) {
     int code = ASSAY_EXIT_OK;
 
     if (record == NULL || json_object_set(record, "results", results) != 0 ||
-        json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0)
+        json_object_set_new(record, "load_before", assay_json_real(s->load)) != 0 ||
+        (s->shard.count > 0 &&
+         json_object_set_new(record, "shard", assay_shard_json(&s->shard)) != 0))
         code = assay_usage_error(s->args->command, "out of memory for the record");
     else if (!assay_record_keep(s->args, record))
         code = ASSAY_EXIT_USAGE;
@@ -438,9 +443,10 @@ static int run(const struct assay_args *args) {
         return assay_plugins_exit(&s.plugins, ASSAY_EXIT_OK);
     if (path != NULL && (gguf = assay_gguf_open(path, err, sizeof err)) == NULL)
         return assay_usage_error(args->command, "%s", err);
-    if (select_numbers(&s) && select_contenders(&s) && select_matrices(&s, gguf) &&
-        select_cases(&s))
+    if (assay_shard_from_args(args, &s.shard) && select_numbers(&s) && select_contenders(&s) &&
+        select_matrices(&s, gguf) && select_cases(&s))
         code = run_cases(&s);
+    assay_shard_free(&s.shard);
     assay_bench_plan_free(&s.plan);
     assay_gguf_close(gguf);
     return assay_plugins_exit(&s.plugins, code);

@@ -7,6 +7,7 @@
 #include "history/keep_record.h"
 #include "isolate.h"
 #include "record.h"
+#include "shard.h"
 #include "term.h"
 #include "verify_select.h"
 
@@ -46,6 +47,7 @@ static const struct assay_option options[] = {
     {"keep", 0, "DIR", NULL, "save the explained cases there ('assay explain' replays them)"},
     {"json", 0, "FILE", NULL, "write a record ('-': standard output)"},
     ASSAY_RECORD_OPTIONS,
+    ASSAY_SHARD_OPTION,
     {"verbose", 'v', NULL, NULL, "one line a case"},
     {NULL, 0, NULL, NULL, NULL},
 };
@@ -86,13 +88,15 @@ static void list_cases(const struct assay_plan *plan) {
     }
 }
 
-static int write_record(const struct assay_args *args, const struct assay_verify_report *r) {
+static int write_record(const struct assay_args *args, const struct assay_verify_report *r,
+                        const struct assay_shard *shard) {
     json_t *record =
         assay_record_new("verify", args->argc, args->argv,
                          r->params->threads[r->params->n_threads - 1], r->params->seed);
     int code = ASSAY_EXIT_OK;
 
-    if (record == NULL || !assay_verify_record(record, r))
+    if (record == NULL || !assay_verify_record(record, r) ||
+        (shard->count > 0 && json_object_set_new(record, "shard", assay_shard_json(shard)) != 0))
         code = assay_usage_error(args->command, "out of memory for the record");
     else if (!assay_record_keep(args, record))
         code = ASSAY_EXIT_USAGE;
@@ -117,8 +121,8 @@ static bool explain_failures(const struct assay_args *args, FILE *out,
 }
 
 static int run_plan(const struct assay_args *args, const struct assay_verify_selection *s,
-                    const struct assay_plan *plan) {
-    struct assay_verify_result *results = calloc(plan->n_cases, sizeof *results);
+                    const struct assay_plan *plan, const struct assay_shard *shard) {
+    struct assay_verify_result *results = calloc(plan->n_cases + 1, sizeof *results);
     const char *json = assay_args_get(args, "json");
     unsigned long long max_failures = 0, explained = 0;
     struct assay_verify_report report = {plan, &s->params, results, assay_args_get(args, "gguf")};
@@ -148,11 +152,12 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
     assay_verify_print_summary(out, &report, (size_t)max_failures);
     totals = assay_verify_count(plan, results);
     code = totals.failed > 0 ? ASSAY_EXIT_MISMATCH : ASSAY_EXIT_OK;
-    if (totals.passed + totals.failed == 0)
+    /* A part may be empty, where there are more parts than groups of cases. */
+    if (totals.passed + totals.failed == 0 && (shard->count == 0 || plan->n_cases > 0))
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
     if (!explain_failures(args, out, &report, (size_t)explained))
         code = ASSAY_EXIT_USAGE;
-    if (assay_record_wanted(args) && write_record(args, &report) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(args) && write_record(args, &report, shard) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
 out:
     if (results != NULL)
@@ -163,9 +168,14 @@ out:
 static int plan_and_run(const struct assay_args *args, const struct assay_verify_selection *s) {
     const char *id = assay_args_get(args, "case");
     struct assay_plan plan;
+    struct assay_shard shard;
     char err[320];
     int code;
 
+    if (!assay_shard_from_args(args, &shard))
+        return ASSAY_EXIT_USAGE;
+    if (id != NULL && shard.count > 0)
+        return assay_usage_error(args->command, "option '--shard': one case has no parts (--case)");
     if (id != NULL) {
         if (!assay_plan_make_one(&plan, &s->params, id, err, sizeof err)) {
             assay_plan_free(&plan);
@@ -180,12 +190,15 @@ static int plan_and_run(const struct assay_args *args, const struct assay_verify
             fprintf(stderr, "assay verify: skipped: %s: %s\n", plan.skips[i].what,
                     plan.skips[i].reason);
         code = assay_usage_error(args->command, "the options select no case");
+    } else if (!assay_shard_verify(&shard, &plan, s->params.seed)) {
+        code = assay_usage_error(args->command, "out of memory");
     } else if (assay_args_flag(args, "list")) {
         list_cases(&plan);
         code = ASSAY_EXIT_OK;
     } else {
-        code = run_plan(args, s, &plan);
+        code = run_plan(args, s, &plan, &shard);
     }
+    assay_shard_free(&shard);
     assay_plan_free(&plan);
     return code;
 }

@@ -308,6 +308,28 @@ bool assay_args_double(const struct assay_args *args, const char *name, double *
     return true;
 }
 
+bool assay_args_duration(const struct assay_args *args, const char *name, double *seconds) {
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
+    const char *s = assay_args_get(args, name);
+    char *end;
+    double number;
+
+    if (s == NULL)
+        return true;
+    number = s[0] >= '0' && s[0] <= '9' ? strtod(s, &end) : 0;
+    for (size_t i = 0; number > 0 && number < 1e6 && i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(end, units[i].unit) == 0) {
+            *seconds = number * units[i].seconds;
+            return true;
+        }
+    assay_usage_error(args->command, "option '--%s': '%s' is no duration such as 30s, 2m or 1h",
+                      name, s);
+    return false;
+}
+
 bool assay_args_list(const struct assay_args *args, const char *name,
                      bool (*each)(const char *item, void *user), void *user) {
     const char *s = assay_args_get(args, name);

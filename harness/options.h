@@ -1,4 +1,5 @@
-/* Command-line options as a table: one source for parsing (getopt_long), --help and the man page. */
+/* Command-line options as a table: one source for parsing (getopt_long), --help and the man page.
+ */
 #ifndef ASSAY_HARNESS_OPTIONS_H
 #define ASSAY_HARNESS_OPTIONS_H
 
@@ -8,7 +9,12 @@
 
 struct assay_command;
 
-enum assay_exit { ASSAY_EXIT_OK = 0, ASSAY_EXIT_MISMATCH = 1, ASSAY_EXIT_USAGE = 2 };
+enum assay_exit {
+    ASSAY_EXIT_OK = 0,
+    ASSAY_EXIT_MISMATCH = 1,
+    ASSAY_EXIT_USAGE = 2,
+    ASSAY_EXIT_UNDECIDED = 3
+};
 
 struct assay_option {
     const char *name;     /* long name: "threads" */
@@ -31,11 +37,11 @@ struct assay_args {
 };
 
 struct assay_command {
-    const char *name;       /* "verify" */
-    const char *synopsis;   /* "[OPTIONS]", "FILE.gguf [OPTIONS]" */
-    const char *summary;    /* one line for `assay --help` */
-    const char *details;    /* paragraphs for --help and the man page; may be NULL */
-    const char *examples;   /* lines "$ assay …" with a comment above each */
+    const char *name;                   /* "verify" */
+    const char *synopsis;               /* "[OPTIONS]", "FILE.gguf [OPTIONS]" */
+    const char *summary;                /* one line for `assay --help` */
+    const char *details;                /* paragraphs for --help and the man page; may be NULL */
+    const char *examples;               /* lines "$ assay …" with a comment above each */
     const struct assay_option *options; /* ends with name == NULL; --help is implied */
     size_t min_positional, max_positional;
     bool hidden; /* worker commands */
@@ -59,6 +65,9 @@ bool assay_args_u64(const struct assay_args *args, const char *name, unsigned lo
 bool assay_args_double(const struct assay_args *args, const char *name, double *v, double min,
                        double max);
 
+/* Seconds of "30s", "2m", "1h". */
+bool assay_args_duration(const struct assay_args *args, const char *name, double *seconds);
+
 /* Splits "a,b,c" at commas and calls `each` per item; stops and returns false when it does (`each`
  * prints the error). An empty item is an error. Absent option: no call, true. */
 bool assay_args_list(const struct assay_args *args, const char *name,
@@ -79,6 +88,7 @@ int assay_dispatch(const struct assay_command *const *commands, size_t n, int ar
 /* The command table (main.c). */
 extern const struct assay_command assay_cmd_inspect, assay_cmd_verify, assay_cmd_bench,
     assay_cmd_mem, assay_cmd_report, assay_cmd_types, assay_cmd_version, assay_cmd_false_alarms,
-    assay_cmd_explain, assay_cmd_faults, assay_cmd_load_run;
+    assay_cmd_explain, assay_cmd_faults, assay_cmd_gate, assay_cmd_load_run, assay_cmd_history,
+    assay_cmd_compare;
 
 #endif

@@ -56,6 +56,14 @@ double assay_mad(const double *x, size_t n) {
     return result;
 }
 
+/* The median of n values drawn from x with replacement; `draw` has room for them. */
+static double resampled_median(const double *x, size_t n, double *draw, struct assay_rng *rng) {
+    for (size_t i = 0; i < n; i++)
+        draw[i] = x[assay_rng_below(rng, (uint32_t)n)];
+    sort(draw, n);
+    return sorted_quantile(draw, n, 0.5);
+}
+
 struct assay_interval assay_bootstrap_median(const double *x, size_t n, double confidence,
                                              size_t resamples, uint64_t seed) {
     struct assay_interval result = {NAN, NAN};
@@ -64,17 +72,35 @@ struct assay_interval assay_bootstrap_median(const double *x, size_t n, double c
 
     if (medians != NULL && draw != NULL) {
         assay_rng_seed(&rng, seed);
-        for (size_t r = 0; r < resamples; r++) {
-            for (size_t i = 0; i < n; i++)
-                draw[i] = x[assay_rng_below(&rng, (uint32_t)n)];
-            sort(draw, n);
-            medians[r] = sorted_quantile(draw, n, 0.5);
-        }
+        for (size_t r = 0; r < resamples; r++)
+            medians[r] = resampled_median(x, n, draw, &rng);
         sort(medians, resamples);
         result.low = sorted_quantile(medians, resamples, (1 - confidence) / 2);
         result.high = sorted_quantile(medians, resamples, (1 + confidence) / 2);
     }
     free(medians);
+    free(draw);
+    return result;
+}
+
+struct assay_interval assay_bootstrap_ratio(const double *x, size_t nx, const double *y, size_t ny,
+                                            double confidence, size_t resamples, uint64_t seed) {
+    struct assay_interval result = {NAN, NAN};
+    double *ratios = malloc(resamples * sizeof *ratios);
+    double *draw = malloc((nx > ny ? nx : ny) * sizeof *draw);
+    struct assay_rng rng;
+
+    if (ratios != NULL && draw != NULL) {
+        assay_rng_seed(&rng, seed);
+        for (size_t r = 0; r < resamples; r++) {
+            const double below = resampled_median(x, nx, draw, &rng);
+            ratios[r] = resampled_median(y, ny, draw, &rng) / below;
+        }
+        sort(ratios, resamples);
+        result.low = sorted_quantile(ratios, resamples, (1 - confidence) / 2);
+        result.high = sorted_quantile(ratios, resamples, (1 + confidence) / 2);
+    }
+    free(ratios);
     free(draw);
     return result;
 }

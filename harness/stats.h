@@ -26,4 +26,9 @@ struct assay_interval {
 struct assay_interval assay_bootstrap_median(const double *x, size_t n, double confidence,
                                              size_t resamples, uint64_t seed);
 
+/* The same of median(y) / median(x), of samples that are independent of each other: both are
+ * resampled. Drift between two runs is not in it. */
+struct assay_interval assay_bootstrap_ratio(const double *x, size_t nx, const double *y, size_t ny,
+                                            double confidence, size_t resamples, uint64_t seed);
+
 #endif

@@ -126,6 +126,12 @@ struct assay_verify_coverage {
 bool assay_verify_cover(const struct assay_plan *plan, const struct assay_verify_result *results,
                         struct assay_verify_coverage *c);
 
+/* The same from the "results" of records, of one run or of all its shards. */
+bool assay_verify_cover_results(const json_t *results, struct assay_verify_coverage *c);
+
+/* A record's "coverage". */
+json_t *assay_verify_coverage_json(const struct assay_verify_coverage *c);
+
 /* ---- Reports ---- */
 
 struct assay_verify_report {

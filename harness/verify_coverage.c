@@ -1,4 +1,5 @@
 /* What a run reached: cases, combinations, and pairs of what a product is made of. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,15 +42,19 @@ static void add_pairs(struct pairs *by_type, const struct assay_problem *p, bool
         mark(by_type[type].run, level);
 }
 
+static void sum_pairs(const struct pairs *p, struct assay_verify_coverage *c) {
+    for (size_t i = 0; i < PAIRS; i++) {
+        c->all_pairs += p->planned[i];
+        c->pairs += p->run[i];
+    }
+}
+
 static void count_pairs(const struct assay_plan *plan, const struct assay_verify_result *results,
                         struct pairs *by_type, struct assay_verify_coverage *c) {
     for (size_t i = 0; i < plan->n_cases; i++)
         add_pairs(by_type, &plan->problems[plan->cases[i].problem], is_run(&results[i]));
     for (size_t t = 0; t < assay_type_count(); t++)
-        for (size_t i = 0; i < PAIRS; i++) {
-            c->all_pairs += by_type[t].planned[i];
-            c->pairs += by_type[t].run[i];
-        }
+        sum_pairs(&by_type[t], c);
 }
 
 /* A case as far as combinations go: what is done, with which type, by whom. */
@@ -123,4 +128,75 @@ bool assay_verify_cover(const struct assay_plan *plan, const struct assay_verify
     count_pairs(plan, results, by_type, c);
     free(by_type);
     return count_combinations(plan, results, c);
+}
+
+/* ---- The same of a record's results ---------------------------------------------------------- */
+
+static const char *text(const json_t *j, const char *key) {
+    const char *s = json_string_value(json_object_get(j, key));
+    return s != NULL ? s : "";
+}
+
+/* The generators are in the id alone: gemm/TYPE/MxNxK/WEIGHTS/ACTS/…; false if it names none. */
+static bool generators(const char *id, struct assay_problem *p) {
+    char weights[32], acts[32];
+
+    return sscanf(id, "gemm/%*[^/]/%*[^/]/%31[^/]/%31[^/]/", weights, acts) == 2 &&
+           assay_weights_gen_parse(weights, &p->weights) && assay_acts_gen_parse(acts, &p->acts);
+}
+
+static bool product_of(const json_t *r, struct assay_problem *p) {
+    const char *type = json_string_value(json_array_get(json_object_get(r, "types"), 0));
+
+    *p = (struct assay_problem){.op = ASSAY_OP_GEMM, .n_parts = 1};
+    p->m = (size_t)json_integer_value(json_object_get(r, "m"));
+    p->k = (size_t)json_integer_value(json_object_get(r, "k"));
+    p->parts[0].rows = (size_t)json_integer_value(json_object_get(r, "n"));
+    p->parts[0].type = type != NULL ? assay_type_by_name(type) : NULL;
+    return strcmp(text(r, "op"), "gemm") == 0 && p->parts[0].type != NULL &&
+           strstr(text(r, "id"), "/@") == NULL && generators(text(r, "id"), p);
+}
+
+/* Marks a combination in an object of the ones seen: true once it ran. */
+static bool mark_combination(json_t *seen, const json_t *r, bool run) {
+    json_t *key = json_sprintf("%s/%s/%s/%s/%s/%s", text(r, "op"), text(r, "check"),
+                               json_string_value(json_array_get(json_object_get(r, "types"), 0)),
+                               text(r, "backend"), text(r, "variant"), text(r, "isa"));
+    const char *name = json_string_value(key);
+    bool ok = name != NULL &&
+              json_object_set_new(
+                  seen, name, json_boolean(run || json_is_true(json_object_get(seen, name)))) == 0;
+
+    json_decref(key);
+    return ok;
+}
+
+bool assay_verify_cover_results(const json_t *results, struct assay_verify_coverage *c) {
+    struct pairs *by_type = calloc(assay_type_count(), sizeof *by_type);
+    json_t *seen = json_object(), *value;
+    const json_t *r;
+    const char *key;
+    size_t i;
+    bool ok = by_type != NULL && seen != NULL;
+
+    *c = (struct assay_verify_coverage){.all_cases = json_array_size(results)};
+    json_array_foreach(results, i, r) {
+        const bool run =
+            strcmp(text(r, "verdict"), "pass") == 0 || strcmp(text(r, "verdict"), "fail") == 0;
+        struct assay_problem p;
+
+        c->cases += run;
+        ok = ok && mark_combination(seen, r, run);
+        if (ok && product_of(r, &p))
+            add_pairs(by_type, &p, run);
+    }
+    json_object_foreach(seen, key, value) {
+        c->all_combinations++;
+        c->combinations += json_is_true(value);
+    }
+    for (size_t t = 0; ok && t < assay_type_count(); t++)
+        sum_pairs(&by_type[t], c);
+    json_decref(seen);
+    free(by_type);
+    return ok;
 }

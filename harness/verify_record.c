@@ -37,15 +37,17 @@ static json_t *skip_record(const struct assay_verify_skip *s) {
                      (json_int_t)s->count);
 }
 
+json_t *assay_verify_coverage_json(const struct assay_verify_coverage *c) {
+    return json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)c->cases, "all_cases",
+                     (json_int_t)c->all_cases, "combinations", (json_int_t)c->combinations,
+                     "all_combinations", (json_int_t)c->all_combinations, "pairs",
+                     (json_int_t)c->pairs, "all_pairs", (json_int_t)c->all_pairs);
+}
+
 static json_t *coverage_record(const struct assay_verify_report *r) {
     struct assay_verify_coverage c;
 
-    if (!assay_verify_cover(r->plan, r->results, &c))
-        return NULL;
-    return json_pack("{sI sI sI sI sI sI}", "cases", (json_int_t)c.cases, "all_cases",
-                     (json_int_t)c.all_cases, "combinations", (json_int_t)c.combinations,
-                     "all_combinations", (json_int_t)c.all_combinations, "pairs",
-                     (json_int_t)c.pairs, "all_pairs", (json_int_t)c.all_pairs);
+    return assay_verify_cover(r->plan, r->results, &c) ? assay_verify_coverage_json(&c) : NULL;
 }
 
 bool assay_verify_record(json_t *record, const struct assay_verify_report *r) {

@@ -318,28 +318,6 @@ static bool select_checks(struct assay_verify_selection *s, const struct assay_a
     return true;
 }
 
-static bool select_budget(struct assay_verify_selection *s, const struct assay_args *args) {
-    static const struct {
-        const char *unit;
-        double seconds;
-    } units[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
-    const char *text = assay_args_get(args, "budget");
-    char *end;
-    double number;
-
-    if (text == NULL)
-        return true;
-    number = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : 0;
-    for (size_t i = 0; number > 0 && number < 1e6 && i < LENGTH(units); i++)
-        if (strcmp(end, units[i].unit) == 0) {
-            s->params.budget_s = number * units[i].seconds;
-            return true;
-        }
-    assay_usage_error(s->command, "option '--budget': '%s' is no duration such as 30s, 2m or 1h",
-                      text);
-    return false;
-}
-
 static bool select_jobs(struct assay_verify_selection *s, const struct assay_args *args) {
     unsigned long long jobs = (unsigned long long)assay_env_get()->cores;
 
@@ -389,7 +367,7 @@ bool assay_verify_select(struct assay_verify_selection *s, const struct assay_ar
         !assay_args_list(args, "acts", add_acts, s) ||
         !assay_args_list(args, "shape", add_shape, s) ||
         !assay_args_list(args, "threads", add_threads, s) || !select_seed_and_timeout(s, args) ||
-        !select_budget(s, args) || !select_jobs(s, args))
+        !assay_args_duration(args, "budget", &s->params.budget_s) || !select_jobs(s, args))
         return false;
     select_backends(s, args);
     select_types(s);

@@ -46,7 +46,7 @@ out_is_empty() { if [ ! -s out ]; then pass; else fail "$name" "unexpected outpu
 check 'no command' 2
 err_has 'Usage: assay COMMAND'
 check '--help' 0 --help
-for command in inspect verify bench mem report types version; do
+for command in inspect verify bench mem gate compare history report types version; do
     grep -q "^  $command " out && pass || fail '--help' "does not list $command"
 done
 check '--version' 0 --version
@@ -56,7 +56,7 @@ err_has "did you mean 'verify'?"
 err_is_one_line
 check 'nothing like a command' 2 xyzzy
 err_has "see 'assay --help'"
-for command in inspect verify bench mem report types version; do
+for command in inspect verify bench mem gate compare history report types version; do
     check "$command --help" 0 $command --help
     out_has "Usage: assay $command"
     out_has 'Options:'

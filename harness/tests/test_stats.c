@@ -95,3 +95,25 @@ Test(stats, bootstrap_interval_covers_the_median_as_often_as_it_says) {
     }
     cr_assert(covered >= 360 && covered <= 396, "covered %zu of 400", covered);
 }
+
+/* Of x around 100 and y around 110, both known to about 1 %: the interval holds 1.1, not 1, and is
+ * about as wide as theory says: the median of n normal values has a standard error of σ √(π / 2n).
+ */
+Test(stats, bootstrap_interval_of_a_ratio_of_medians) {
+    enum { N = 100 };
+    const double expected = 2 * 1.96 * 1.1 * sqrt(2) * 0.05 * sqrt(acos(-1) / 2 / N);
+    double x[N], y[N];
+    struct assay_rng rng;
+    struct assay_interval ci;
+
+    assay_rng_seed(&rng, 5);
+    for (int i = 0; i < N; i++) {
+        x[i] = 100 * (1 + 0.05 * assay_rng_normal(&rng));
+        y[i] = 110 * (1 + 0.05 * assay_rng_normal(&rng));
+    }
+    ci = assay_bootstrap_ratio(x, N, y, N, 0.95, 2000, 1);
+    cr_expect(ci.low < 1.1 && 1.1 < ci.high, "[%g, %g]", ci.low, ci.high);
+    cr_expect_gt(ci.low, 1);
+    cr_expect(ci.high - ci.low > 0.5 * expected && ci.high - ci.low < 1.5 * expected, "%g, %g",
+              ci.high - ci.low, expected);
+}
