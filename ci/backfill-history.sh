@@ -5,9 +5,9 @@
 # of its own under build/, runs a quick verify and bench of the cpu backend with it, and appends the
 # records to OUT.jsonl, one a line, as `assay history import` reads them. Commits that OUT.jsonl has
 # are left out, so an interrupted run goes on where it stopped. One that does not build or lacks an
-# option is named and passed over. The records differ from what the program wrote in two ways: older
-# programs did not know uuid and commit_date, which are added, and samples are rounded to a
-# nanosecond.
+# option is named and passed over. The records differ from what the program wrote: older
+# programs did not know uuid and commit_date, which are added, samples are rounded to a nanosecond,
+# and --json is left out of the arguments.
 set -eu
 [ $# -ge 1 ] || { echo "usage: $0 OUT.jsonl [COUNT [REV]]" >&2; exit 2; }
 case $1 in /*) out=$1 ;; *) out=$PWD/$1 ;; esac
@@ -36,7 +36,7 @@ record() {
         return 1
     fi
     jq -c --arg uuid "$(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen)" --arg date "$date" '
-        .uuid //= $uuid | .assay.commit_date //= $date | .assay.branch //= ""
+        .arguments |= .[:index("--json")] | .uuid //= $uuid | .assay.commit_date //= $date | .assay.branch //= ""
         | (.results[].contenders[]?.ns.samples) |= map(round)' "$obj/$name.json" >>"$obj/new.jsonl"
     rm -f "$obj/$name.json"
 }

@@ -13,4 +13,4 @@ for backend in cpu transient-f16 eager-f16 eager-f32; do
 done
 out=$1
 shift
-hyperfine --shell=none --warmup 1 --min-runs 10 --export-json "$out" "$@"
+hyperfine --shell=none --warmup 1 --runs 15 --export-json "$out" "$@"

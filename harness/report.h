@@ -39,7 +39,7 @@ struct assay_report {
 
     size_t passed, failed, skipped; /* verify cases */
     bool verified;                  /* a verify record was read */
-    char tiles[8][3][160];          /* term, value, remark */
+    char tiles[12][3][160];         /* term, value, remark */
     size_t n_tiles;
 };
 

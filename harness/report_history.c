@@ -6,8 +6,9 @@
 #include "changepoint.h"
 #include "report.h"
 #include "report_html.h"
+#include "stats.h"
 
-enum { MAX_COMMITS = 400, MAX_SERIES = 64, MAX_CHANGES = 16, LEAST_POINTS = 6 };
+enum { MAX_COMMITS = 400, MAX_SERIES = 64, MAX_CHANGES = 16 };
 
 struct commit {
     char id[48], date[32];
@@ -119,11 +120,29 @@ static void find_changes(struct story *s) {
 
 /* ---- Writing ---- */
 
+/* A fifth above the largest value that is not more than 2.5 times the median: a run that something
+ * else stalled must not flatten all others. */
+static double axis_top(const struct story *s, const struct series *x) {
+    double v[MAX_COMMITS], top = 0;
+    size_t n = 0;
+
+    for (size_t c = 0; c < s->n_commits; c++)
+        if (!isnan(x->v[c]))
+            v[n++] = x->v[c];
+    if (n == 0)
+        return 0;
+    double most = 2.5 * assay_median(v, n);
+    for (size_t i = 0; i < n; i++)
+        top = v[i] <= most ? fmax(top, v[i]) : top;
+    return 1.2 * top;
+}
+
 static void plot_type(FILE *f, const struct story *s, size_t first) {
     const char *type = s->series[first]->type;
     struct assay_plot_row *rows =
         calloc((MAX_COMMITS + MAX_CHANGES) * ASSAY_PLOT_SERIES, sizeof *rows);
-    char names[ASSAY_PLOT_SERIES][48], name[32], caption[96];
+    char names[ASSAY_PLOT_SERIES][64], name[32], caption[96], variables[48];
+    double top = 0;
     const char *legend[ASSAY_PLOT_SERIES];
     size_t n = 0, lines = 0;
 
@@ -133,6 +152,7 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
             continue;
         snprintf(names[lines], sizeof names[0], "m = %lld, %lld×%lld", x->m, x->n, x->k);
         legend[lines] = names[lines];
+        top = fmax(top, axis_top(s, x));
         for (size_t c = 0; c < s->n_commits; c++)
             if (!isnan(x->v[c]))
                 rows[n++] = (struct assay_plot_row){
@@ -148,6 +168,7 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
     }
     snprintf(name, sizeof name, "history_%zu", first);
     snprintf(caption, sizeof caption, "%s per commit", type);
+    snprintf(variables, sizeof variables, "YMAX = %.6g\n", top > 0 ? top : 1);
     if (rows != NULL)
         assay_html_plot(f, &(struct assay_plot){
                                .script = "history.gp",
@@ -155,7 +176,7 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
                                .caption = caption,
                                .describe = "Lines of the speed-up over eager fp32 by commit, rings "
                                            "where its level changed; the tables have the numbers.",
-                               .variables = "",
+                               .variables = variables,
                                .series = legend,
                                .n_series = lines,
                                .rows = rows,
@@ -282,7 +303,8 @@ void assay_report_history(struct assay_report *r) {
             "timed in turns in one run, so that what else the machine did slowed both. A ring "
             "marks a commit from which the level is another: binary segmentation on ranks, each "
             "split tested against 1999 random orders (seeded), at most 1 in 20 pages with a false "
-            "mark (Bonferroni over the series), changes below 3 %% left out.</p>\n",
+            "mark (Bonferroni over the series), changes below 3 %% left out. "
+            "Values above an axis are drawn at its top.</p>\n",
             s->n_commits, s->n_series);
         if (s->n_left_out > 0)
             fprintf(r->body, "<p class=\"note\">%zu runs of later commits are not shown.</p>\n",

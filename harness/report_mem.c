@@ -146,7 +146,7 @@ static void timeline(FILE *f, const char *model, const json_t *row, size_t recor
     phases = json_object_get(run, "phases");
     struct assay_plot_row *rows =
         calloc(4 * json_array_size(points) + json_array_size(phases) + 1, sizeof *rows);
-    if (rows == NULL || json_array_size(points) < 4) { /* too short a run to be a course */
+    if (rows == NULL || json_array_size(points) < 8) { /* too short a run to be a course */
         free(rows);
         return;
     }
@@ -216,9 +216,9 @@ static void phases_table(FILE *f, const char *model, const json_t *results) {
 
 /* The catalogue, and the machines that hold each model. */
 static void catalogue(FILE *f) {
-    static const char *const headings[] = {
-        "model",       ">quantised, on disk and mapped", ">transient fp16", ">eager fp16",
-        ">eager fp32", "least machine, quantised",       "eager fp16",      "eager fp32"};
+    static const char *const headings[] = {"model",       ">quantised",  ">transient fp16",
+                                           ">eager fp16", ">eager fp32", "fits, quantised",
+                                           "fits, fp16",  "fits, fp32"};
     static const int machines[] = {16, 24, 32, 64};
     struct assay_html_table t;
 

@@ -20,5 +20,5 @@ unset key
 
 colour(s) = word("#030303 #040404 #050505 #060606 #070707 #080808", s % 6 + 1)
 plot $data using ($4 == 8 ? $2 : 1/0):(ymax) with impulses lt 1 lc rgb "#020202", \
-     $data using ($4 == 8 ? $2 : 1/0):(ymax):5 with labels rotate by 90 right offset -0.6,-0.4 font "sans-serif,10" tc rgb "#010101", \
+     $data using ($4 == 8 ? $2 : 1/0):(ymax):5 with labels rotate by 90 right offset 0.7,-0.4 font "sans-serif,10" tc rgb "#010101", \
      for [s = 0:5] $data using ($4 == s ? $2 : 1/0):3 with lines lw 1.8 lc rgb colour(s)
