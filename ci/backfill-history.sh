@@ -7,7 +7,7 @@
 # are left out, so an interrupted run goes on where it stopped. One that does not build or lacks an
 # option is named and passed over. The records differ from what the program wrote: older
 # programs did not know uuid and commit_date, which are added, samples are rounded to a nanosecond,
-# and --json is left out of the arguments.
+# --json is left out of the arguments, and cases that passed keep only what reports read.
 set -eu
 [ $# -ge 1 ] || { echo "usage: $0 OUT.jsonl [COUNT [REV]]" >&2; exit 2; }
 case $1 in /*) out=$1 ;; *) out=$PWD/$1 ;; esac
@@ -37,7 +37,10 @@ record() {
     fi
     jq -c --arg uuid "$(cat /proc/sys/kernel/random/uuid 2>/dev/null || uuidgen)" --arg date "$date" '
         .arguments |= .[:index("--json")] | .uuid //= $uuid | .assay.commit_date //= $date | .assay.branch //= ""
-        | (.results[].contenders[]?.ns.samples) |= map(round)' "$obj/$name.json" >>"$obj/new.jsonl"
+        | (.results[].contenders[]?.ns.samples) |= map(round)
+        | if .command == "verify" then .results |= map(if .verdict == "pass" then
+              del(.worst, .cpu_s, .kernel, .wrong, .unwritten, .unbounded, .m, .n, .k, .threads)
+              else . end) else . end' "$obj/$name.json" >>"$obj/new.jsonl"
     rm -f "$obj/$name.json"
 }
 

@@ -161,8 +161,7 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
             const struct assay_changepoint *p = &x->changes[c];
             rows[n] = (struct assay_plot_row){
                 .x = (double)x->at[p->at], .y = x->v[x->at[p->at]], .series = 8};
-            snprintf(rows[n++].text, sizeof rows[0].text, "%+.0f %%",
-                     100 * (p->after / p->before - 1));
+            snprintf(rows[n++].text, sizeof rows[0].text, "×%.2f", p->after / p->before);
         }
         lines++;
     }

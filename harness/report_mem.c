@@ -267,8 +267,8 @@ static void tile(struct assay_report *r, const char *model, const json_t *result
     size_text(value, sizeof value, quantised, "");
     size_text(a, sizeof a, disk, "");
     size_text(b, sizeof b, eager, "");
-    snprintf(remark, sizeof remark, "%.2f × its %s on disk; eager fp32 takes %s", quantised / disk,
-             a, b);
+    snprintf(remark, sizeof remark, "%.2f × its %s on disk%s%s", quantised / disk, a,
+             isnan(eager) ? "" : "; eager fp32 takes ", isnan(eager) ? "" : b);
     assay_report_tile(r, term, value, remark);
 }
 
