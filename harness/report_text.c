@@ -16,7 +16,7 @@ static void cell(FILE *f, const char *s) {
             fputs("&gt;", f);
         else if (c == '&')
             fputs("&amp;", f);
-        else if (strchr("\\`*_{}[]()#+!|~@", c) != NULL)
+        else if (strchr("\\`*[]#|~@", c) != NULL)
             fprintf(f, "&#%d;", c); /* @ too: it would call someone */
         else
             fputc(c, f);
