@@ -53,7 +53,7 @@ static void contents(FILE *f, const char *sections) {
 }
 
 static void head(FILE *f, const struct assay_report *r, const char *title, const char *sections) {
-    const json_t *first = r->records[0].json;
+    const json_t *first = assay_report_first(r->records, r->n_records);
 
     fputs("<h1>", f);
     assay_html_text(f, title);

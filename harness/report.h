@@ -47,6 +47,10 @@ struct assay_report {
 void assay_report_tile(struct assay_report *r, const char *term, const char *value,
                        const char *remark);
 
+/* The first record of assay's own, which tells of the machine; hyperfine's export does not. Where
+ * there are only those, the first of them. */
+const json_t *assay_report_first(const struct assay_record *records, size_t n);
+
 /* Writes, escaped for HTML, a word that a shell takes back as it was. */
 void assay_report_shell_word(FILE *f, const char *s);
 

@@ -90,11 +90,11 @@ static bool same_place(const json_t *a, const json_t *b) {
 
 void assay_report_about(struct assay_report *r) {
     FILE *f = r->body;
-    const json_t *first = r->records[0].json;
+    const json_t *first = assay_report_first(r->records, r->n_records);
 
     fputs("<h2 id=\"machine\">Machine and build</h2>\n", f);
     machine(f, first);
-    for (size_t i = 1; i < r->n_records; i++)
+    for (size_t i = 0; i < r->n_records; i++)
         if (strcmp(r->records[i].command, "load") != 0 && !same_place(first, r->records[i].json)) {
             fputs("<p class=\"note\"><strong>", f);
             assay_html_text(f, r->records[i].path);

@@ -44,6 +44,13 @@ double assay_report_num(const json_t *j, const char *path) {
     return assay_json_real_value(find(j, path));
 }
 
+const json_t *assay_report_first(const struct assay_record *records, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(records[i].command, "load") != 0)
+            return records[i].json;
+    return records[0].json;
+}
+
 bool assay_report_read(const char *path, struct assay_record *rec, char *err, size_t err_size) {
     json_error_t e;
     json_t *j = json_load_file(path, 0, &e);

@@ -136,10 +136,11 @@ void assay_report_markdown(FILE *f, const struct assay_record *records, size_t n
             if (command == 2 && strcmp(records[i].command, "mem") == 0)
                 mem_md(f, &records[i]);
         }
+    const json_t *first = assay_report_first(records, n);
     fputs("<sub>", f);
-    cell(f, assay_report_str(records[0].json, "machine.cpu", "unknown CPU"));
+    cell(f, assay_report_str(first, "machine.cpu", "unknown CPU"));
     fputs(", commit ", f);
-    cell(f, assay_report_str(records[0].json, "assay.commit", "unknown"));
+    cell(f, assay_report_str(first, "assay.commit", "unknown"));
     fputs("</sub>\n", f);
 }
 
