@@ -133,8 +133,8 @@ DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(filter-out $(TABLE),harness/table.c harness/table_plain.c) $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
                  $(wildcard harness/*.c harness/faults/*.c harness/history/*.c harness/gate/*.c)) reports/assets.c
-ASSETS      := reports/report.css $(wildcard reports/*.gp) impl/plugin.h \
-               $(wildcard harness/gate/plugin/*)
+ASSETS      := reports/report.css reports/report.js reports/faults.md $(wildcard reports/*.gp) \
+               impl/plugin.h $(wildcard harness/gate/plugin/*)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
@@ -523,11 +523,29 @@ uninstall: ## Remove what install put there
 	    share/man/man1/assay.1)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/assay
 
+# ---- Records of the past, whole processes ----------------------------------------------------------
+
+MODEL ?= datasets/tinylm/tinylm-Q4_K_M.gguf
+.PHONY: bench-load
+bench-load: ## Time loading MODEL and one pass as whole processes with hyperfine: build/load.json
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all
+	$(Q)sh ci/bench-load.sh $(BUILD)/assay $(MODEL) build/load.json
+
+COMMITS ?= 36
+.PHONY: backfill
+backfill: ## Build, verify and time the last COMMITS (36) commits (half an hour): reports/history.jsonl
+	$(Q)ci/backfill-history.sh reports/history.jsonl $(COMMITS)
+
 # ---- Upkeep ---------------------------------------------------------------------------------------
 
 .PHONY: format
 format: ## Format the C sources with clang-format
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: print-build
+print-build:
+	@echo $(BUILD)
 
 .PHONY: clean
 clean: ## Remove build/

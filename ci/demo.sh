@@ -12,7 +12,7 @@ rm -f "$out"/*.json
 export ASSAY_CACHE
 
 start=$(date +%s)
-step() { printf '\n== [%s/5, %s s] %s\n' "$1" "$(($(date +%s) - start))" "$2"; }
+step() { printf '\n== [%s/6, %s s] %s\n' "$1" "$(($(date +%s) - start))" "$2"; }
 
 # A mismatch (exit 1) is a finding that the report must show; anything else that fails ends here.
 failed=0
@@ -46,9 +46,24 @@ else
     echo "SKIP: less than $((2 * big_mib)) MiB of disk free under $out"
 fi
 
-step 5 "report"
+step 5 "load-run: whole processes, timed by hyperfine"
+if command -v hyperfine >/dev/null; then
+    sh ci/bench-load.sh "$assay" $model "$out/load.json" >"$out/load.log" 2>&1 || { cat "$out/load.log"; exit 1; }
+    sed -n '/Summary/,$p' "$out/load.log"
+else
+    echo "SKIP: no hyperfine"
+fi
+
+step 6 "report"
+history=
+if [ -s reports/history.jsonl ]; then
+    rm -f "$out/history.db"
+    run history import reports/history.jsonl --db "$out/history.db"
+    history="--db $out/history.db"
+fi
+# shellcheck disable=SC2086 # two words, or none
 run report --title "assay: a real GGUF model, verified and measured" -o "$out/report.html" \
-    "$out"/*.json
+    $history "$out"/*.json
 
 printf '\nDone in %s s. Open this file in a browser:\n  %s\n' \
     "$(($(date +%s) - start))" "$(cd "$out" && pwd)/report.html"

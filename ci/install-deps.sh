@@ -24,6 +24,7 @@ libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
 jq                jq
+hyperfine         hyperfine
 libxml2-utils     xmllint'
 debian_clang='
 clang             clang
@@ -45,7 +46,7 @@ musl-tools        musl-gcc
 dpkg-dev          dpkg-buildpackage
 debhelper         dh
 ruby              ruby'
-homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2'
+homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2 hyperfine'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
 # and bench compares speed, and another reader of GGUF files. All say so and go on where one is

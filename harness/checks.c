@@ -12,8 +12,7 @@ extern const struct assay_check assay_check_decode_row, assay_check_bits_row, as
 
 const struct assay_check *const assay_checks[] = {
     &assay_check_decode_row,      &assay_check_bits_row,
-    &assay_check_exact_row,
-    &assay_check_statistics_row,
+    &assay_check_exact_row,       &assay_check_statistics_row,
     &assay_check_special_row,     &assay_check_nonfinite_row,
     &assay_check_repeat_row,      &assay_check_threads_row,
     &assay_check_batch_row,       &assay_check_slice_row,

@@ -9,6 +9,7 @@
 #include "history/keep_record.h"
 #include "interrupt.h"
 #include "mem.h"
+#include "mem_catalogue.h"
 #include "memuse.h"
 #include "model_pass.h"
 #include "options.h"
@@ -17,6 +18,8 @@
 #include "term.h"
 
 #define MAX_MODES 16
+/* The program with its libraries: OpenBLAS waits for ever for its first buffer. */
+#define LEAST_LIMIT (256u << 20)
 
 struct request {
     const struct assay_command *command;
@@ -26,7 +29,7 @@ struct request {
     char path[4096];
     const struct assay_model_shape *shape;   /* NULL: a file */
     const struct assay_file_type *file_type; /* of the shape */
-    unsigned long long threads, tokens, layers, repeat, memory, seed;
+    unsigned long long threads, tokens, layers, repeat, steady, memory, limit, seed;
 };
 
 static bool add_mode(const char *name, void *user) {
@@ -67,6 +70,25 @@ static void show_writing(const char *tensor, size_t done, size_t total, void *us
     assay_progress("write model", done, total, tensor);
 }
 
+/* --limit without a model. */
+static bool largest_that_fits(struct request *rq, const char *type) {
+    rq->file_type = assay_file_type_by_name(type);
+    if (!rq->file_type) {
+        assay_usage_error(rq->command, "--type: unknown file type '%s' (like Q4_K_M, IQ4_XS)",
+                          type);
+        return false;
+    }
+    assay_mem_catalogue_print(stderr, rq->file_type, rq->limit);
+    rq->shape = assay_mem_largest(rq->file_type, rq->limit);
+    if (!rq->shape) {
+        assay_usage_error(rq->command, "--limit: no model of the catalogue fits as %s",
+                          rq->file_type->name);
+        return false;
+    }
+    fprintf(stderr, "The largest that fits: %s. Now for real:\n", rq->shape->name);
+    return true;
+}
+
 static bool find_model(struct request *rq, const struct assay_args *args) {
     const char *model = assay_args_get(args, "model"), *type = assay_args_get(args, "type");
 
@@ -78,11 +100,14 @@ static bool find_model(struct request *rq, const struct assay_args *args) {
         snprintf(rq->path, sizeof rq->path, "%s", args->positional[0]);
         return true;
     }
+    if (args->n_positional == 0 && !model && rq->limit > 0)
+        return largest_that_fits(rq, type ? type : "Q4_K_M");
     if (args->n_positional == 1 || !model) {
         assay_usage_error(rq->command, "give either a GGUF file or --model NAME");
         return false;
     }
     rq->shape = assay_catalogue_find(model);
+    rq->file_type = assay_file_type_by_name(type ? type : "Q4_K_M");
     if (!rq->shape) {
         fprintf(stderr, "assay mem: --model: unknown model '%s'; known are", model);
         for (size_t i = 0; i < assay_catalogue_count(); i++)
@@ -90,7 +115,6 @@ static bool find_model(struct request *rq, const struct assay_args *args) {
         fputc('\n', stderr);
         return false;
     }
-    rq->file_type = assay_file_type_by_name(type ? type : "Q4_K_M");
     if (!rq->file_type)
         assay_usage_error(rq->command, "--type: unknown file type '%s' (like Q4_K_M, IQ4_XS)",
                           type);
@@ -168,6 +192,8 @@ static bool write_record(const struct request *rq, const struct assay_args *args
     json_object_set_new(record, "tokens", json_integer((json_int_t)p->tokens));
     json_object_set_new(record, "page_cache", json_string(warm ? "warm" : "as found"));
     json_object_set_new(record, "memory_limit_bytes", json_integer((json_int_t)p->memory));
+    if (p->limit > 0)
+        json_object_set_new(record, "limit_bytes", json_integer((json_int_t)p->limit));
     json_object_set_new(record, "results", results);
     if (partial)
         assay_record_partial(record, partial);
@@ -199,6 +225,8 @@ static int measure_all(struct request *rq, const struct assay_args *args,
         .threads = (int)rq->threads,
         .tokens = rq->tokens,
         .repeat = (unsigned)rq->repeat,
+        .steady = (unsigned)rq->steady,
+        .limit = rq->limit,
         .memory = rq->memory ? rq->memory : assay_memory_available(),
     };
     const char *json = assay_args_get(args, "json");
@@ -251,6 +279,8 @@ static int run(const struct assay_args *args) {
         !assay_args_u64(args, "tokens", &rq.tokens, 1, 65536) ||
         !assay_args_u64(args, "layers", &rq.layers, 1, 100000) ||
         !assay_args_u64(args, "repeat", &rq.repeat, 1, 1000) ||
+        !assay_args_u64(args, "steady", &rq.steady, 0, 1000) ||
+        !assay_args_u64(args, "limit", &rq.limit, LEAST_LIMIT, INT64_MAX) ||
         !assay_args_u64(args, "memory", &rq.memory, 1 << 20, UINT64_MAX) ||
         !assay_args_u64(args, "seed", &rq.seed, 0, INT64_MAX))
         return ASSAY_EXIT_USAGE;
@@ -281,6 +311,11 @@ static const struct assay_option options[] = {
     {"threads", 'j', "N", "1", "Threads of each backend."},
     {"isa", 0, "ISA", "auto", "Instruction set of backends that have a choice."},
     {"repeat", 0, "N", "1", "Processes per mode: memory is their maximum, time their median."},
+    {"steady", 0, "N", "1", "Passes after the first: what a call adds is seen in them."},
+    {"limit", 0, "BYTES", NULL,
+     "Hold each process to so much memory (32G). Without a model: the largest of the catalogue "
+     "that "
+     "fits, quantised, and with it how the other modes fare."},
     {"memory", 0, "BYTES", NULL,
      "Memory that a mode may take; what the kernel says is available if not given."},
     {"seed", 0, "S", "1", "Seed of the synthetic weights."},
@@ -296,7 +331,8 @@ const struct assay_command assay_cmd_mem = {
     .summary = "Measure peak memory, load time and one forward pass of a model",
     .details =
         "For each backend a fresh process opens the file, loads the model as a loader would and "
-        "runs one pass through all linear layers: embedding lookup, fused q/k/v, attention output, "
+        "runs two passes through all linear layers: embedding lookup, fused q/k/v, attention "
+        "output, "
         "gate, up, down, output projection. Attention, rotary embedding, gating and routing are "
         "not "
         "computed; RMS-normalised sums stand between the products. Of a "
@@ -321,6 +357,10 @@ const struct assay_command assay_cmd_mem = {
                 "$ assay mem model.gguf -j 2\n"
                 "# Llama-3.2-1B as llama.cpp would quantise it, with a record\n"
                 "$ assay mem --model llama-3.2-1b --type Q4_K_M --json mem.json\n"
+                "# What of the catalogue fits 8 GiB, tried under that limit\n"
+                "$ assay mem --limit 8G --backend cpu,eager-f16\n"
+                "# Under a control group's limit (cgroup v2), which mem reads by itself\n"
+                "$ systemd-run --scope -p MemoryMax=8G assay mem model.gguf\n"
                 "# A kernel of your own (impl/example/README.md)\n"
                 "$ assay mem model-Q8_0.gguf --plugin ./mine.so\n",
     .options = options,

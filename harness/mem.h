@@ -24,7 +24,13 @@ struct assay_mem_params {
     int threads;
     size_t tokens;
     unsigned repeat;
+    unsigned steady; /* passes after the first */
     uint64_t memory; /* bytes that a mode may take; 0: unknown, so everything is tried */
+    /* Bytes that each process is really held to; 0: none. A backend that borrows the blocks is held
+     * by its address space (RLIMIT_AS), the mapped file included, which is stricter than resident
+     * memory: what passes fits. One that keeps a copy is held by its private memory (RLIMIT_DATA),
+     * without the file: what fails does not fit. */
+    uint64_t limit;
 };
 
 enum assay_mem_outcome {
@@ -32,11 +38,14 @@ enum assay_mem_outcome {
     ASSAY_MEM_SKIPPED, /* not available here, or not one layer fits; `reason` says which */
     ASSAY_MEM_ERROR,   /* the child reported an error */
     ASSAY_MEM_CRASHED, /* the child died or hung */
+    ASSAY_MEM_OVER,    /* the limit does not hold the mode; `reason`: seen, or computed */
 };
 
 struct assay_mem_figures {
     double disk, peak, anon, file; /* bytes */
-    double load_s, pass_s;
+    double transient;              /* bytes a steady call adds while it runs; NAN: unknown */
+    double page_tables;            /* bytes */
+    double load_s, pass_s, steady_s;
 };
 
 struct assay_mem_row {

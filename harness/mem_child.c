@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "datasets/rng.h"
@@ -17,7 +19,7 @@
 struct job {
     const char *path, *logits_path;
     struct assay_ctx_params ctx;
-    unsigned long long threads, tokens, layers;
+    unsigned long long threads, tokens, layers, steady, limit;
 };
 
 /* Where the answer goes. What a plugin prints goes to standard error instead. */
@@ -43,23 +45,53 @@ static json_t *error_reply(const char *message) {
     return json_pack("{so}", "error", text ? text : json_string("(not UTF-8)"));
 }
 
-static json_t *memuse_json(const char *name, const struct assay_memuse *m) {
-    return json_pack("{ss sI sI sI sI}", "phase", name, "resident_bytes", (json_int_t)m->resident,
-                     "anon_bytes", (json_int_t)m->anon, "file_bytes", (json_int_t)m->file,
-                     "shmem_bytes", (json_int_t)m->shmem);
-}
-
 static uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* Reads the memory at the end of a phase and folds it into the peak. */
-static void note_phase(json_t *phases, const char *name, struct assay_memuse *peak) {
+struct measurement {
+    json_t *phases;
+    struct assay_memuse peak;
+    uint64_t begin_ns;       /* of the watch, and so of the timeline */
+    uint64_t phase_resident; /* as the phase now running began */
+    bool phase_peak;         /* the kernel's peak is that of the phase */
+    double load_s, pass_s, steady_s;
+    uint64_t transient; /* most that a steady call added to what was resident before it */
+    char err[256];
+};
+
+/* A phase begins: its peak is counted from here. */
+static void begin_phase(struct measurement *me) {
     struct assay_memuse m;
+
+    if (assay_memuse_exact(&m)) {
+        me->phase_resident = m.resident;
+        me->peak.peak = max_u64(me->peak.peak, m.peak);
+    }
+    me->phase_peak = assay_memuse_reset_peak();
+}
+
+/* Reads the memory at the end of a phase and folds it into the peak. Returns what the phase had
+ * resident at most beyond what it began with; 0 where the kernel can't tell. */
+static uint64_t end_phase(struct measurement *me, const char *name) {
+    struct assay_memuse m;
+    uint64_t above = 0;
+
     if (!assay_memuse_exact(&m))
-        return;
-    json_array_append_new(phases, memuse_json(name, &m));
-    peak->anon = max_u64(peak->anon, m.anon);
-    peak->file = max_u64(peak->file, m.file);
-    peak->peak = max_u64(peak->peak, m.peak);
+        return 0;
+    json_t *j = json_pack("{ss sf sI sI sI sI sI}", "phase", name, "end_s",
+                          1e-9 * (double)(assay_now_ns() - me->begin_ns), "resident_bytes",
+                          (json_int_t)m.resident, "anon_bytes", (json_int_t)m.anon, "file_bytes",
+                          (json_int_t)m.file, "shmem_bytes", (json_int_t)m.shmem,
+                          "page_table_bytes", (json_int_t)m.page_tables);
+    if (me->phase_peak) {
+        above = m.peak > me->phase_resident ? m.peak - me->phase_resident : 0;
+        json_object_set_new(j, "peak_bytes", json_integer((json_int_t)m.peak));
+    }
+    json_array_append_new(me->phases, j);
+    me->peak.anon = max_u64(me->peak.anon, m.anon);
+    me->peak.file = max_u64(me->peak.file, m.file);
+    me->peak.page_tables = max_u64(me->peak.page_tables, m.page_tables);
+    me->peak.peak = max_u64(me->peak.peak, m.peak);
+    return above;
 }
 
 static double seconds_since(uint64_t start_ns) {
@@ -82,13 +114,6 @@ static void choose_tokens(int64_t *ids, size_t n, size_t vocab) {
         ids[i] = assay_rng_below(&rng, (uint32_t)vocab);
 }
 
-struct measurement {
-    json_t *phases;
-    struct assay_memuse peak;
-    double load_s, pass_s;
-    char err[256];
-};
-
 static bool forward(const struct job *job, struct assay_model *model, struct measurement *me) {
     size_t vocab = assay_model_info(model)->vocab, n = job->tokens * vocab;
     int64_t *ids = malloc(job->tokens * sizeof *ids);
@@ -97,10 +122,18 @@ static bool forward(const struct job *job, struct assay_model *model, struct mea
 
     if (ok) {
         choose_tokens(ids, job->tokens, vocab);
+        begin_phase(me);
         uint64_t start = assay_now_ns();
         ok = assay_model_forward(model, ids, job->tokens, logits, me->err, sizeof me->err);
         me->pass_s = seconds_since(start);
-        note_phase(me->phases, "pass", &me->peak);
+        end_phase(me, "first pass");
+        for (unsigned long long i = 0; ok && i < job->steady; i++) {
+            begin_phase(me);
+            start = assay_now_ns();
+            ok = assay_model_forward(model, ids, job->tokens, logits, me->err, sizeof me->err);
+            me->steady_s += seconds_since(start) / (double)job->steady;
+            me->transient = max_u64(me->transient, end_phase(me, "steady pass"));
+        }
     } else {
         snprintf(me->err, sizeof me->err, "out of memory for the logits, or an empty vocabulary");
     }
@@ -115,46 +148,95 @@ static bool forward(const struct job *job, struct assay_model *model, struct mea
 
 static struct assay_model *load(const struct job *job, const struct assay_gguf *g,
                                 struct assay_ctx *ctx, struct measurement *me) {
+    begin_phase(me);
     uint64_t start = assay_now_ns();
     struct assay_model *model =
         assay_model_load(g, ctx, (uint32_t)job->layers, me->err, sizeof me->err);
     me->load_s += seconds_since(start);
-    note_phase(me->phases, "load", &me->peak);
+    end_phase(me, "load");
     return model;
 }
 
 static json_t *result_json(const struct measurement *me, const struct assay_model_info *info) {
-    return json_pack(
-        "{sI sI sI sI sI sI sI sI sI sf sf sf sf sO}", "peak_bytes", (json_int_t)me->peak.peak,
-        "anon_peak_bytes", (json_int_t)me->peak.anon, "file_peak_bytes", (json_int_t)me->peak.file,
-        "disk_bytes", (json_int_t)info->disk_bytes, "weight_bytes", (json_int_t)info->weight_bytes,
-        "layers", (json_int_t)info->layers, "layers_total", (json_int_t)info->layers_total, "vocab",
-        (json_int_t)info->vocab, "skipped_tensors", (json_int_t)info->skipped, "load_s", me->load_s,
-        "load_layers_s", info->load_layers_s, "pass_s", me->pass_s, "pass_layers_s",
-        info->pass_layers_s, "phases", me->phases);
+    return json_pack("{sI sI sI sI sI sI sI sI sI sI sf sf sf sf sO}", "peak_bytes",
+                     (json_int_t)me->peak.peak, "anon_peak_bytes", (json_int_t)me->peak.anon,
+                     "file_peak_bytes", (json_int_t)me->peak.file, "page_table_peak_bytes",
+                     (json_int_t)me->peak.page_tables, "disk_bytes", (json_int_t)info->disk_bytes,
+                     "weight_bytes", (json_int_t)info->weight_bytes, "layers",
+                     (json_int_t)info->layers, "layers_total", (json_int_t)info->layers_total,
+                     "vocab", (json_int_t)info->vocab, "skipped_tensors", (json_int_t)info->skipped,
+                     "load_s", me->load_s, "load_layers_s", info->load_layers_s, "pass_s",
+                     me->pass_s, "pass_layers_s", info->pass_layers_s, "phases", me->phases);
 }
 
-static json_t *measure(const struct job *job, const struct assay_gguf *g, struct assay_ctx *ctx,
-                       struct measurement *me) {
+/* [[seconds, resident, anon, file, page tables] …], memory in KiB: a record is read by people. */
+static json_t *timeline_json(struct assay_memwatch *w) {
+    struct assay_mempoint *points = calloc(ASSAY_MEMWATCH_POINTS, sizeof *points);
+    size_t n = points ? assay_memwatch_points(w, points) : 0;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("[f, I, I, I, I]", points[i].seconds,
+                                              (json_int_t)(points[i].resident >> 10),
+                                              (json_int_t)(points[i].anon >> 10),
+                                              (json_int_t)(points[i].file >> 10),
+                                              (json_int_t)(points[i].page_tables >> 10)));
+    free(points);
+    return list;
+}
+
+/* From opening the file (which, with the context, belongs to the load) to freeing all of it. */
+static json_t *measure(const struct job *job, struct measurement *me) {
     struct assay_memwatch *watch = assay_memwatch_start();
     struct assay_memuse max;
+    struct assay_model *model = NULL;
+    struct assay_ctx *ctx = NULL;
+    struct assay_error err;
     json_t *result = NULL;
 
     if (!watch)
         return error_reply("can't start the thread that watches the memory");
-    struct assay_model *model = load(job, g, ctx, me);
-    bool ok = model && forward(job, model, me);
-    assay_memwatch_stop(watch, &max);
-    me->peak.anon = max_u64(me->peak.anon, max.anon);
-    me->peak.file = max_u64(me->peak.file, max.file);
-    me->peak.peak = max_u64(me->peak.peak, max.peak);
-    if (ok && me->peak.peak == 0) {
-        snprintf(me->err, sizeof me->err,
-                 "the system does not tell a process's memory (no /proc?)");
+    me->begin_ns = assay_now_ns();
+    begin_phase(me);
+    struct assay_gguf *g = assay_gguf_open(job->path, me->err, sizeof me->err);
+    bool ok = g != NULL;
+    if (ok && assay_ctx_create(&job->ctx, &ctx, &err)) {
+        snprintf(me->err, sizeof me->err, "%s", err.message);
         ok = false;
     }
-    result = ok ? result_json(me, assay_model_info(model)) : error_reply(me->err);
+    me->load_s = seconds_since(me->begin_ns);
+    end_phase(me, "open");
+    if (ok)
+        model = load(job, g, ctx, me);
+    ok = model && forward(job, model, me);
+    if (ok)
+        result = result_json(me, assay_model_info(model));
+    begin_phase(me);
     assay_model_free(model);
+    assay_ctx_free(ctx);
+    assay_gguf_close(g);
+    end_phase(me, "free");
+    if (ok && job->steady > 0)
+        json_object_set_new(result, "steady_s", json_real(me->steady_s));
+    if (ok && job->steady > 0 && me->phase_peak)
+        json_object_set_new(result, "transient_bytes", json_integer((json_int_t)me->transient));
+    if (ok)
+        json_object_set_new(result, "timeline", timeline_json(watch));
+    assay_memwatch_stop(watch, &max);
+    if (ok && max_u64(me->peak.peak, max.peak) == 0) {
+        snprintf(me->err, sizeof me->err,
+                 "the system does not tell a process's memory (no /proc?)");
+        json_decref(result);
+        ok = false;
+    }
+    if (!ok)
+        return error_reply(me->err);
+    json_object_set_new(result, "anon_peak_bytes",
+                        json_integer((json_int_t)max_u64(me->peak.anon, max.anon)));
+    json_object_set_new(result, "file_peak_bytes",
+                        json_integer((json_int_t)max_u64(me->peak.file, max.file)));
+    json_object_set_new(result, "peak_bytes",
+                        json_integer((json_int_t)max_u64(me->peak.peak, max.peak)));
     return result;
 }
 
@@ -173,28 +255,36 @@ static json_t *probe(const struct assay_gguf *g, struct assay_ctx *ctx) {
                      (int)cost.owned);
 }
 
-/* Opening the file and making the context belong to the load. */
-static json_t *work(const struct job *job, bool only_probe) {
-    struct measurement me = {.phases = json_array()};
+static json_t *work_probe(const struct job *job) {
+    char text[256];
     struct assay_ctx *ctx = NULL;
     struct assay_error err;
     json_t *result;
+    struct assay_gguf *g = assay_gguf_open(job->path, text, sizeof text);
 
-    note_phase(me.phases, "start", &me.peak);
-    uint64_t start = assay_now_ns();
-    struct assay_gguf *g = assay_gguf_open(job->path, me.err, sizeof me.err);
-    if (!g) {
-        result = error_reply(me.err);
-    } else if (assay_ctx_create(&job->ctx, &ctx, &err)) {
+    if (!g)
+        result = error_reply(text);
+    else if (assay_ctx_create(&job->ctx, &ctx, &err))
         result = error_reply(err.message);
-    } else {
-        me.load_s = seconds_since(start);
-        result = only_probe ? probe(g, ctx) : measure(job, g, ctx, &me);
-    }
+    else
+        result = probe(g, ctx);
     assay_ctx_free(ctx);
     assay_gguf_close(g);
+    return result;
+}
+
+static json_t *work(const struct job *job) {
+    struct measurement me = {.phases = json_array()};
+    json_t *result = measure(job, &me);
+
     json_decref(me.phases);
     return result;
+}
+
+/* What of a process its limit is on (mem.h). */
+static bool limit_memory(uint64_t bytes, bool owned) {
+    const struct rlimit limit = {bytes, bytes};
+    return setrlimit(owned ? RLIMIT_DATA : RLIMIT_AS, &limit) == 0;
 }
 
 static int run(const struct assay_args *args) {
@@ -219,10 +309,14 @@ static int run(const struct assay_args *args) {
         return assay_usage_error(args->command, "--isa: unknown instruction set '%s'", isa);
     if (!assay_args_u64(args, "threads", &job.threads, 1, 1024) ||
         !assay_args_u64(args, "tokens", &job.tokens, 1, 1 << 20) ||
-        !assay_args_u64(args, "layers", &job.layers, 0, UINT32_MAX))
+        !assay_args_u64(args, "layers", &job.layers, 0, UINT32_MAX) ||
+        !assay_args_u64(args, "steady", &job.steady, 0, 1000) ||
+        !assay_args_u64(args, "limit", &job.limit, 1 << 20, INT64_MAX))
         return ASSAY_EXIT_USAGE;
     job.ctx.threads = (int)job.threads;
-    return reply(work(&job, assay_args_flag(args, "probe")));
+    if (job.limit > 0 && !limit_memory(job.limit, assay_args_flag(args, "owned")))
+        return reply(error_reply("can't limit the memory of this process"));
+    return reply(assay_args_flag(args, "probe") ? work_probe(&job) : work(&job));
 }
 
 static const struct assay_option options[] = {
@@ -232,6 +326,9 @@ static const struct assay_option options[] = {
     {"threads", 0, "N", "1", "Threads."},
     {"tokens", 0, "N", "8", "Tokens of the pass."},
     {"layers", 0, "L", "0", "Layers to load; 0 is all."},
+    {"steady", 0, "N", "1", "Passes after the first."},
+    {"limit", 0, "BYTES", NULL, "Most that this process may take."},
+    {"owned", 0, NULL, NULL, "The limit is on private memory, not on the address space."},
     {"logits", 0, "FILE", NULL, "Where to write the logits, as fp32."},
     {"probe", 0, NULL, NULL, "Only report what each layer would occupy."},
     {0},

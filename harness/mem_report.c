@@ -1,14 +1,16 @@
+#include <math.h>
 #include <stdio.h>
 
 #include "mem.h"
 #include "record.h"
 #include "term.h"
 
-#define CELLS 11
+#define CELLS 13
 
 static const char *const headings[CELLS] = {
-    "mode",       ">on disk MiB", ">peak MiB", ">anon MiB", ">file MiB", ">peak/disk",
-    "within bar", ">load s",      ">pass s",   ">NMSE",     ">max diff",
+    "mode",       ">on disk MiB", ">peak MiB",   ">anon MiB", ">file MiB",
+    ">peak/disk", "within bar",   ">a call MiB", ">load s",   ">pass s",
+    ">steady s",  ">NMSE",        ">max diff",
 };
 
 static void add_figures(struct assay_table *t, enum assay_colour colour, const char *mode,
@@ -21,13 +23,17 @@ static void add_figures(struct assay_table *t, enum assay_colour colour, const c
         snprintf(text[i + 1], sizeof text[0], "%.1f", mib[i] / 0x1p20);
     snprintf(text[5], sizeof text[0], "%.3f", f->peak / f->disk);
     snprintf(text[6], sizeof text[0], "%s", f->peak <= assay_mem_bar(f->disk) ? "yes" : "no");
-    snprintf(text[7], sizeof text[0], "%.3f", f->load_s);
-    snprintf(text[8], sizeof text[0], "%.3f", f->pass_s);
-    snprintf(text[9], sizeof text[0], "-");
-    snprintf(text[10], sizeof text[0], "-");
+    snprintf(text[7], sizeof text[0], "-");
+    if (!isnan(f->transient))
+        snprintf(text[7], sizeof text[0], "%.1f", f->transient / 0x1p20);
+    snprintf(text[8], sizeof text[0], "%.3f", f->load_s);
+    snprintf(text[9], sizeof text[0], "%.3f", f->pass_s);
+    snprintf(text[10], sizeof text[0], f->steady_s > 0 ? "%.3f" : "-", f->steady_s);
+    snprintf(text[11], sizeof text[0], "-");
+    snprintf(text[12], sizeof text[0], "-");
     if (compared && compared->compared) {
-        snprintf(text[9], sizeof text[0], "%.1e", compared->nmse);
-        snprintf(text[10], sizeof text[0], "%.1e", compared->max_abs);
+        snprintf(text[11], sizeof text[0], "%.1e", compared->nmse);
+        snprintf(text[12], sizeof text[0], "%.1e", compared->max_abs);
     }
     for (int i = 1; i < CELLS; i++)
         cells[i] = text[i];
@@ -51,7 +57,7 @@ static void add_row(struct assay_table *t, const struct assay_mem_row *r) {
 }
 
 static const char *outcome_word(enum assay_mem_outcome o) {
-    static const char *const words[] = {"measured", "skipped", "error", "crashed"};
+    static const char *const words[] = {"measured", "skipped", "error", "crashed", "over limit"};
     return words[o];
 }
 
@@ -64,9 +70,14 @@ static void print_legend(FILE *out, const struct assay_mem_params *p,
     if (measured)
         fprintf(out,
                 "%u layers, %zu tokens, %d thread%s. Bar: peak at most 1.05 x on disk + 16 MiB. "
-                "NMSE and max\ndiff of the logits against eager-f32: a sanity check, not a "
-                "verdict.\n",
+                "A call: what "
+                "a pass\nafter the first adds while it runs. NMSE and max diff of the logits "
+                "against eager-f32: a\nsanity check, not a verdict.\n",
                 p->layers, p->tokens, p->threads, p->threads == 1 ? "" : "s");
+}
+
+static bool over_or_skipped(const struct assay_mem_row *r) {
+    return r->outcome == ASSAY_MEM_SKIPPED || r->outcome == ASSAY_MEM_OVER;
 }
 
 static void print_notes(FILE *out, const struct assay_mem_row *rows, size_t n) {
@@ -81,10 +92,9 @@ static void print_notes(FILE *out, const struct assay_mem_row *rows, size_t n) {
                 "at the rate measured.\n",
                 name, r->layers, r->layers_wanted);
         else if (r->outcome != ASSAY_MEM_MEASURED)
-            fprintf(
-                out, "%s%s: %s: %s%s\n",
-                assay_colour_start(out, r->outcome == ASSAY_MEM_SKIPPED ? ASSAY_YELLOW : ASSAY_RED),
-                name, outcome_word(r->outcome), r->reason, assay_colour_end(out));
+            fprintf(out, "%s%s: %s: %s%s\n",
+                    assay_colour_start(out, over_or_skipped(r) ? ASSAY_YELLOW : ASSAY_RED), name,
+                    outcome_word(r->outcome), r->reason, assay_colour_end(out));
     }
 }
 
@@ -96,16 +106,25 @@ void assay_mem_print(FILE *out, const struct assay_mem_params *p, const struct a
         add_row(t, &rows[i]);
     assay_table_print(t, out);
     print_notes(out, rows, n);
+    if (p->limit > 0)
+        fprintf(out,
+                "Each process was held to %.2f GiB by the kernel: backends that multiply from the "
+                "blocks by\nRLIMIT_AS, the mapped file included; those that keep a copy by "
+                "RLIMIT_DATA, private memory alone.\n",
+                (double)p->limit / 0x1p30);
     print_legend(out, p, rows, n);
 }
 
 static json_t *figures_json(const struct assay_mem_figures *f) {
     return json_pack(
-        "{sI sI sI sI so sb sI so so}", "disk_bytes", (json_int_t)f->disk, "peak_bytes",
+        "{sI sI sI sI so sb sI so so so* so* sI}", "disk_bytes", (json_int_t)f->disk, "peak_bytes",
         (json_int_t)f->peak, "anon_bytes", (json_int_t)f->anon, "file_bytes", (json_int_t)f->file,
         "peak_over_disk", assay_json_real(f->peak / f->disk), "within_bar",
         (int)(f->peak <= assay_mem_bar(f->disk)), "bar_bytes", (json_int_t)assay_mem_bar(f->disk),
-        "load_s", assay_json_real(f->load_s), "pass_s", assay_json_real(f->pass_s));
+        "load_s", assay_json_real(f->load_s), "pass_s", assay_json_real(f->pass_s), "steady_s",
+        f->steady_s > 0 ? json_real(f->steady_s) : NULL, "transient_bytes",
+        isnan(f->transient) ? NULL : json_integer((json_int_t)f->transient), "page_table_bytes",
+        (json_int_t)f->page_tables);
 }
 
 json_t *assay_mem_row_json(const struct assay_mem_row *r) {

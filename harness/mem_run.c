@@ -1,5 +1,6 @@
 #include "mem.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ void assay_mem_extrapolate(struct assay_mem_row *row, uint64_t left_out_bytes,
     w->disk += (double)left_out_disk;
     w->peak += (double)left_out_bytes;
     *(owned ? &w->anon : &w->file) += (double)left_out_bytes;
+    w->page_tables *= 1 + more;
+    w->steady_s += more * w->steady_s;
     w->load_s += more * load_layers_s;
     w->pass_s += more * pass_layers_s;
 }
@@ -45,19 +48,28 @@ void assay_mem_extrapolate(struct assay_mem_row *row, uint64_t left_out_bytes,
 /* ---- Children ------------------------------------------------------------------------------ */
 
 static json_t *run_child(const struct assay_mem_params *p, const struct assay_backend *backend,
-                         uint32_t layers, const char *logits) {
-    char threads[16], tokens[32], count[16];
-    const char *argv[20] = {"mem-child", "--backend", assay_backend_name(backend),
+                         uint32_t layers, const char *logits, bool owned) {
+    char threads[16], tokens[32], count[16], steady[16], limit[32];
+    const char *argv[24] = {"mem-child", "--backend", assay_backend_name(backend),
                             "--isa",     p->isa,      "--threads",
                             threads,     "--tokens",  tokens,
-                            "--layers",  count};
+                            "--layers",  count,       "--steady",
+                            steady};
     const char *option, *value;
     uint64_t memory;
-    size_t n = 11;
+    size_t n = 13;
 
     snprintf(threads, sizeof threads, "%d", p->threads);
     snprintf(tokens, sizeof tokens, "%zu", p->tokens);
     snprintf(count, sizeof count, "%u", layers);
+    snprintf(steady, sizeof steady, "%u", p->steady);
+    snprintf(limit, sizeof limit, "%" PRIu64, p->limit);
+    if (logits && p->limit > 0) {
+        argv[n++] = "--limit";
+        argv[n++] = limit;
+        if (owned)
+            argv[n++] = "--owned";
+    }
     if (logits) {
         argv[n++] = "--logits";
         argv[n++] = logits;
@@ -113,7 +125,7 @@ static bool read_logits(FILE *f, struct assay_mem_row *row, size_t n) {
 }
 
 /* One measurement. The logits come through a temporary file: they are megabytes. */
-static bool measure_once(const struct assay_mem_params *p, struct assay_mem_row *row) {
+static bool measure_once(const struct assay_mem_params *p, struct assay_mem_row *row, bool owned) {
     const char *tmp = getenv("TMPDIR");
     char path[1024];
     int fd;
@@ -126,7 +138,7 @@ static bool measure_once(const struct assay_mem_params *p, struct assay_mem_row 
         return false;
     }
     FILE *f = fdopen(fd, "rb");
-    json_t *result = run_child(p, row->backend, row->layers, path);
+    json_t *result = run_child(p, row->backend, row->layers, path, owned);
     bool ok = is_result(result, row);
     if (ok && (!f || !read_logits(f, row, p->tokens * (size_t)u64_of(result, "vocab")))) {
         row->outcome = ASSAY_MEM_ERROR;
@@ -168,6 +180,14 @@ static double max_of(const json_t *runs, const char *key) {
     return max;
 }
 
+/* NAN if a run has none: no steady pass, or a kernel that can't tell. */
+static double transient_of(const json_t *runs) {
+    for (size_t i = 0; i < json_array_size(runs); i++)
+        if (!json_object_get(json_array_get(runs, i), "transient_bytes"))
+            return NAN;
+    return max_of(runs, "transient_bytes");
+}
+
 /* Memory is the worst of the repeats, time their median. */
 static void summarise(struct assay_mem_row *row) {
     row->outcome = ASSAY_MEM_MEASURED;
@@ -178,19 +198,54 @@ static void summarise(struct assay_mem_row *row) {
         .file = max_of(row->runs, "file_peak_bytes"),
         .load_s = median_of(row->runs, "load_s"),
         .pass_s = median_of(row->runs, "pass_s"),
+        .steady_s = median_of(row->runs, "steady_s"),
+        .transient = transient_of(row->runs),
+        .page_tables = max_of(row->runs, "page_table_peak_bytes"),
     };
     row->whole = row->measured;
 }
 
 struct fit {
     uint64_t left_out_bytes;
+    uint64_t need; /* of all layers and tables, as the backend holds them */
     bool owned;
 };
+
+/* Under a limit a mode is tried whole. Only where this machine could not bear the attempt is the
+ * answer computed: false then, with the row's outcome. */
+static bool may_try(const struct assay_mem_params *p, struct assay_mem_row *row,
+                    const struct fit *fit) {
+    const uint64_t taken = fit->need < p->limit ? fit->need : p->limit;
+
+    row->layers = p->layers;
+    if (p->memory == 0 || taken + taken / 20 <= p->memory)
+        return true;
+    row->outcome = fit->need > p->limit ? ASSAY_MEM_OVER : ASSAY_MEM_SKIPPED;
+    snprintf(row->reason, sizeof row->reason,
+             "computed, not run: %.2f GiB of weights, %s the limit of %.2f GiB; this machine has "
+             "%.2f GiB free",
+             (double)fit->need / 0x1p30, fit->need > p->limit ? "more than" : "within",
+             (double)p->limit / 0x1p30, (double)p->memory / 0x1p30);
+    return false;
+}
+
+/* A process that its limit stopped has run out of memory, and says so or dies of it. */
+static void judge_failure(const struct assay_mem_params *p, struct assay_mem_row *row,
+                          const struct fit *fit) {
+    char why[160];
+
+    if (p->limit == 0 || !(strstr(row->reason, "memory") || fit->need > p->limit))
+        return;
+    snprintf(why, sizeof why, "%.159s", row->reason);
+    snprintf(row->reason, sizeof row->reason, "run under %s = %.2f GiB and stopped: %s",
+             fit->owned ? "RLIMIT_DATA" : "RLIMIT_AS", (double)p->limit / 0x1p30, why);
+    row->outcome = ASSAY_MEM_OVER;
+}
 
 /* Decides how many layers to measure, from what the backend would hold. */
 static bool choose_layers(const struct assay_mem_params *p, struct assay_mem_row *row,
                           struct fit *fit) {
-    json_t *probe = run_child(p, row->backend, 0, NULL);
+    json_t *probe = run_child(p, row->backend, 0, NULL, false);
     const json_t *list = json_object_get(probe, "layer_bytes");
     uint64_t *bytes = calloc(p->layers ? p->layers : 1, sizeof *bytes);
     bool ok = is_result(probe, row), fits = false;
@@ -205,6 +260,12 @@ static bool choose_layers(const struct assay_mem_params *p, struct assay_mem_row
         for (uint32_t l = 0; l < p->layers; l++)
             all += bytes[l] = (uint64_t)json_integer_value(json_array_get(list, l));
         row->layers = p->layers;
+        fit->need = all;
+        fit->owned = json_is_true(json_object_get(probe, "owned"));
+        if (p->limit > 0) {
+            ok = may_try(p, row, fit);
+            goto done;
+        }
         if (p->memory)
             row->layers =
                 assay_mem_fit(bytes, p->layers, tables, u64_of(probe, "largest"), p->memory, &fits);
@@ -215,10 +276,10 @@ static bool choose_layers(const struct assay_mem_params *p, struct assay_mem_row
                      (double)all / 0x1p20, (double)p->memory / 0x1p20);
             ok = false;
         }
-        fit->owned = json_is_true(json_object_get(probe, "owned"));
         for (uint32_t l = row->layers; l < p->layers; l++)
             fit->left_out_bytes += bytes[l];
     }
+done:
     free(bytes);
     json_decref(probe);
     return ok;
@@ -239,8 +300,10 @@ void assay_mem_measure(const struct assay_mem_params *p, const struct assay_back
     if (!choose_layers(p, row, &fit))
         return;
     for (unsigned i = 0; i < p->repeat; i++)
-        if (!measure_once(p, row))
+        if (!measure_once(p, row, fit.owned)) {
+            judge_failure(p, row, &fit);
             return;
+        }
     summarise(row);
     if (row->layers < row->layers_wanted) {
         uint64_t left_out_disk = assay_model_disk_bytes(p->gguf, row->layers_wanted) -

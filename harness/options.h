@@ -88,6 +88,7 @@ int assay_dispatch(const struct assay_command *const *commands, size_t n, int ar
 /* The command table (main.c). */
 extern const struct assay_command assay_cmd_inspect, assay_cmd_verify, assay_cmd_bench,
     assay_cmd_mem, assay_cmd_report, assay_cmd_types, assay_cmd_version, assay_cmd_false_alarms,
-    assay_cmd_explain, assay_cmd_faults, assay_cmd_gate, assay_cmd_history, assay_cmd_compare;
+    assay_cmd_explain, assay_cmd_faults, assay_cmd_gate, assay_cmd_load_run, assay_cmd_history,
+    assay_cmd_compare;
 
 #endif

@@ -34,8 +34,26 @@ static void verdict(FILE *f, const struct assay_report *r) {
     fputs("</p>\n", f);
 }
 
-static void head(FILE *f, const struct assay_report *r, const char *title) {
-    const json_t *first = r->records[0].json;
+/* Links to the sections that were written. */
+static void contents(FILE *f, const char *sections) {
+    static const struct {
+        const char *id, *title;
+    } all[] = {{"correctness", "Correctness"}, {"speed", "Speed"},        {"load", "Start to end"},
+               {"memory", "Memory"},           {"history", "History"},    {"machine", "Machine"},
+               {"method", "Method"},           {"reproduce", "Reproduce"}};
+
+    fputs("<nav aria-label=\"Sections\">", f);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char mark[48];
+        snprintf(mark, sizeof mark, "<h2 id=\"%s\"", all[i].id);
+        if (strstr(sections, mark) != NULL)
+            fprintf(f, "<a href=\"#%s\">%s</a>", all[i].id, all[i].title);
+    }
+    fputs("</nav>\n", f);
+}
+
+static void head(FILE *f, const struct assay_report *r, const char *title, const char *sections) {
+    const json_t *first = assay_report_first(r->records, r->n_records);
 
     fputs("<h1>", f);
     assay_html_text(f, title);
@@ -44,6 +62,7 @@ static void head(FILE *f, const struct assay_report *r, const char *title) {
                      assay_report_str(first, "started", ""));
     fputs("</p>\n", f);
     verdict(f, r);
+    contents(f, sections);
     if (r->n_tiles == 0)
         return;
     fputs("<dl class=\"tiles\">\n", f);
@@ -63,8 +82,11 @@ static void head(FILE *f, const struct assay_report *r, const char *title) {
             f);
 }
 
-bool assay_report_write(FILE *f, const struct assay_record *records, size_t n, const char *title) {
-    struct assay_report r = {.records = records, .n_records = n, .plots = assay_plot_available()};
+bool assay_report_write(FILE *f, const struct assay_record *records, size_t n,
+                        const struct assay_report_options *options) {
+    struct assay_report r = {
+        .options = options, .records = records, .n_records = n, .plots = assay_plot_available()};
+    const char *title = options->title;
     char *sections = NULL, *page = NULL;
     size_t size;
     bool ok;
@@ -74,14 +96,16 @@ bool assay_report_write(FILE *f, const struct assay_record *records, size_t n, c
         return false;
     assay_report_verify(&r);
     assay_report_bench(&r);
+    assay_report_load(&r);
     assay_report_mem(&r);
+    assay_report_history(&r);
     assay_report_about(&r);
     ok = !ferror(r.body);
     ok = fclose(r.body) == 0 && ok;
 
     FILE *body = ok ? open_memstream(&page, &size) : NULL;
     if (body != NULL) {
-        head(body, &r, title);
+        head(body, &r, title, sections);
         fputs(sections, body);
         ok = !ferror(body);
         ok = fclose(body) == 0 && ok;

@@ -71,6 +71,10 @@ static void command_line(FILE *f, const struct assay_record *rec) {
     const json_t *arg;
     size_t i;
 
+    if (strcmp(rec->command, "load") == 0) {
+        fputs("make bench-load\n", f);
+        return;
+    }
     fprintf(f, "assay %s", rec->command);
     json_array_foreach(arguments, i, arg) {
         fputc(' ', f);
@@ -86,12 +90,12 @@ static bool same_place(const json_t *a, const json_t *b) {
 
 void assay_report_about(struct assay_report *r) {
     FILE *f = r->body;
-    const json_t *first = r->records[0].json;
+    const json_t *first = assay_report_first(r->records, r->n_records);
 
     fputs("<h2 id=\"machine\">Machine and build</h2>\n", f);
     machine(f, first);
-    for (size_t i = 1; i < r->n_records; i++)
-        if (!same_place(first, r->records[i].json)) {
+    for (size_t i = 0; i < r->n_records; i++)
+        if (strcmp(r->records[i].command, "load") != 0 && !same_place(first, r->records[i].json)) {
             fputs("<p class=\"note\"><strong>", f);
             assay_html_text(f, r->records[i].path);
             fputs("</strong> was made elsewhere, or by another build:</p>\n", f);
@@ -116,6 +120,8 @@ void assay_report_about(struct assay_report *r) {
     for (size_t i = 0; i < r->n_records; i++) {
         const json_t *j = r->records[i].json;
         char text[256];
+        if (strcmp(r->records[i].command, "load") == 0)
+            continue;
         snprintf(text, sizeof text, "%s to %s, seed %.0f, commit %.12s",
                  assay_report_str(j, "started", "?"), assay_report_str(j, "finished", "?"),
                  assay_report_num(j, "seed"), assay_report_str(j, "assay.commit", "unknown"));

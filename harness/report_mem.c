@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/catalogue.h"
+#include "mem.h"
+#include "mem_catalogue.h"
 #include "report.h"
 #include "report_html.h"
 
@@ -131,6 +134,120 @@ static void plot(FILE *f, const char *model, const json_t *results, double disk,
     free(rows);
 }
 
+/* What was resident over time, of the last run of a mode. */
+static void timeline(FILE *f, const char *model, const json_t *row, size_t record, size_t number) {
+    static const char *const legend[] = {"resident", "anonymous", "file-backed", "page tables"};
+    const json_t *runs = json_object_get(row, "runs");
+    const json_t *run = json_array_get(runs, json_array_size(runs) - 1);
+    const json_t *points = json_object_get(run, "timeline"), *p, *phases, *phase;
+    size_t n = 0, i;
+    char name[64], caption[256];
+
+    phases = json_object_get(run, "phases");
+    struct assay_plot_row *rows =
+        calloc(4 * json_array_size(points) + json_array_size(phases) + 1, sizeof *rows);
+    if (rows == NULL || json_array_size(points) < 8) { /* too short a run to be a course */
+        free(rows);
+        return;
+    }
+    for (unsigned s = 0; s < 4; s++)
+        json_array_foreach(points, i, p) rows[n++] =
+            (struct assay_plot_row){.x = json_number_value(json_array_get(p, 0)),
+                                    .y = json_number_value(json_array_get(p, s + 1)) / 1024,
+                                    .series = s};
+    double end = json_number_value(json_array_get(json_array_get(points, i - 1), 0)), last = -1;
+    json_array_foreach(phases, i, phase) {
+        double at = assay_report_num(phase, "end_s");
+        if (!(at > last + end / 20)) /* its name would cover the one before */
+            continue;
+        last = at;
+        rows[n] = (struct assay_plot_row){.x = at, .series = 8};
+        snprintf(rows[n++].text, sizeof rows[0].text, "%s", assay_report_str(phase, "phase", "?"));
+    }
+    snprintf(name, sizeof name, "timeline_%zu_%zu", record, number);
+    snprintf(caption, sizeof caption, "%s over time: %s", assay_report_str(row, "mode", "?"),
+             model);
+    assay_html_plot(f,
+                    &(struct assay_plot){
+                        .script = "timeline.gp",
+                        .name = name,
+                        .caption = caption,
+                        .describe = "Lines of resident, anonymous and file-backed memory and page "
+                                    "tables over time, with the ends of the phases; the table of "
+                                    "phases has the numbers.",
+                        .variables = "",
+                        .series = legend,
+                        .n_series = 4,
+                        .rows = rows,
+                        .n_rows = n,
+                    });
+    free(rows);
+}
+
+static void phases_table(FILE *f, const char *model, const json_t *results) {
+    static const char *const headings[] = {"mode",       "phase", ">resident at its end",
+                                           ">anonymous", ">file", ">page tables",
+                                           ">peak in it"};
+    struct assay_html_table t;
+    const json_t *row, *phase;
+    char caption[256];
+    size_t i, j;
+
+    assay_html_details_open(f, "By phases");
+    snprintf(caption, sizeof caption, "Memory by phases: %s", model);
+    assay_html_table_open(&t, f, caption, headings, 7);
+    json_array_foreach(results, i, row) {
+        const json_t *run = json_array_get(json_object_get(row, "runs"), 0);
+        json_array_foreach(json_object_get(run, "phases"), j, phase) {
+            static const char *const keys[] = {"resident_bytes", "anon_bytes", "file_bytes",
+                                               "page_table_bytes", "peak_bytes"};
+            char c[5][48];
+            for (size_t k = 0; k < 5; k++)
+                size_text(c[k], sizeof c[k], assay_report_num(phase, keys[k]), "");
+            assay_html_table_row(&t, NULL,
+                                 (const char *const[]){assay_report_str(row, "mode", "?"),
+                                                       assay_report_str(phase, "phase", "?"), c[0],
+                                                       c[1], c[2], c[3], c[4]});
+        }
+    }
+    assay_html_table_close(&t);
+    assay_html_details_close(f);
+}
+
+/* The catalogue, and the machines that hold each model. */
+static void catalogue(FILE *f) {
+    static const char *const headings[] = {"model",       ">quantised",  ">transient fp16",
+                                           ">eager fp16", ">eager fp32", "fits, quantised",
+                                           "fits, fp16",  "fits, fp32"};
+    static const int machines[] = {16, 24, 32, 64};
+    struct assay_html_table t;
+
+    fputs(
+        "<h3>The catalogue: what fits where</h3>\n<p class=\"note\">Computed from the tensor "
+        "tables as Q4_K_M. A model fits a machine of 16, 24, 32 or 64 GB (10⁹ bytes) if 1.05 times "
+        "its tensors and 16 MiB leave a tenth of it to the system. Attention’s cache comes on top "
+        "and is the same for all.</p>\n",
+        f);
+    assay_html_table_open(&t, f, "Memory of the catalogue, Q4_K_M", headings, 8);
+    for (size_t i = 0; i < assay_catalogue_count(); i++) {
+        const struct assay_model_shape *shape = assay_catalogue_at(i);
+        struct assay_mem_need need = assay_mem_need(shape, assay_file_type_by_name("Q4_K_M"));
+        const uint64_t bytes[] = {need.quantised, need.transient, need.eager_f16, need.eager_f32};
+        char c[4][48], fit[4][32];
+        for (size_t k = 0; k < 4; k++) {
+            size_text(c[k], sizeof c[k], (double)bytes[k], "");
+            snprintf(fit[k], sizeof fit[k], "none of them");
+            for (int g = 3; g >= 0; g--)
+                if (assay_mem_bar((double)bytes[k]) <= 0.9e9 * machines[g])
+                    snprintf(fit[k], sizeof fit[k], "%d GB", machines[g]);
+        }
+        assay_html_table_row(
+            &t, NULL,
+            (const char *const[]){shape->name, c[0], c[1], c[2], c[3], fit[0], fit[2], fit[3]});
+    }
+    assay_html_table_close(&t);
+}
+
 static void tile(struct assay_report *r, const char *model, const json_t *results, double disk) {
     double quantised = NAN, eager = NAN;
     const json_t *row;
@@ -150,8 +267,8 @@ static void tile(struct assay_report *r, const char *model, const json_t *result
     size_text(value, sizeof value, quantised, "");
     size_text(a, sizeof a, disk, "");
     size_text(b, sizeof b, eager, "");
-    snprintf(remark, sizeof remark, "%.2f × its %s on disk; eager fp32 takes %s", quantised / disk,
-             a, b);
+    snprintf(remark, sizeof remark, "%.2f × its %s on disk%s%s", quantised / disk, a,
+             isnan(eager) ? "" : "; eager fp32 takes ", isnan(eager) ? "" : b);
     assay_report_tile(r, term, value, remark);
 }
 
@@ -179,12 +296,19 @@ void assay_report_mem(struct assay_report *r) {
             model_label(model, sizeof model, &r->records[i]);
             if (pass == 0 && disk > 0)
                 plot(r->body, model, results, disk, i);
+            if (pass == 0) {
+                const json_t *row;
+                size_t k;
+                json_array_foreach(results, k, row) timeline(r->body, model, row, i, k);
+            }
             if (pass == 1) {
                 table(r->body, model, results, disk);
+                phases_table(r->body, model, results);
                 tile(r, model, results, disk);
             }
         }
         if (pass == 0)
             fputs("</div>\n", r->body);
     }
+    catalogue(r->body);
 }

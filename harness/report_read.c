@@ -47,6 +47,13 @@ double assay_report_num(const json_t *j, const char *path) {
     return assay_json_real_value(find(j, path));
 }
 
+const json_t *assay_report_first(const struct assay_record *records, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(records[i].command, "load") != 0)
+            return records[i].json;
+    return records[0].json;
+}
+
 bool assay_report_read(const char *path, struct assay_record *rec, char *err, size_t err_size) {
     json_error_t e;
     json_t *j = json_load_file(path, 0, &e);
@@ -61,7 +68,10 @@ bool assay_report_read(const char *path, struct assay_record *rec, char *err, si
     const json_t *results = json_object_get(j, "results");
     const char *command = assay_report_str(j, "command", "");
     bool ok = true;
-    if (!json_is_integer(schema)) {
+    if (schema == NULL && json_is_array(results) && json_array_size(results) > 0 &&
+        json_is_array(json_object_get(json_array_get(results, 0), "times"))) {
+        command = "load"; /* hyperfine --export-json */
+    } else if (!json_is_integer(schema)) {
         ok = fail(err, err_size, "%s: not an assay record (no \"schema\" number)", path);
     } else if (json_integer_value(schema) != ASSAY_RECORD_SCHEMA) {
         ok = fail(err, err_size, "%s: record of schema %lld; this assay reads schema %d", path,
@@ -74,7 +84,8 @@ bool assay_report_read(const char *path, struct assay_record *rec, char *err, si
                   path, command);
     } else if (!json_is_array(results)) {
         ok = fail(err, err_size, "%s: record without \"results\" (an array)", path);
-    } else {
+    }
+    if (ok) {
         size_t i;
         const json_t *item;
         json_array_foreach(results, i, item) if (!json_is_object(item)) {

@@ -5,6 +5,7 @@
 
 #include "no_memory.h"
 #include "report.h"
+#include "report_assets.h"
 #include "report_html.h"
 
 enum { MAX_TYPES = 64, MAX_BACKENDS = 24, SHOWN_FAILURES = 8 };
@@ -302,6 +303,37 @@ static void skips(FILE *f, const json_t *list) {
     assay_html_details_close(f);
 }
 
+/* The score of the fault corpus, from its committed table (reports/faults.md). */
+static void faults_tile(struct assay_report *r) {
+    for (const struct assay_asset *a = assay_assets; a->name != NULL; a++)
+        for (const char *const *line = a->lines; strcmp(a->name, "faults.md") == 0 && *line != NULL;
+             line++) {
+            unsigned faults, found;
+            char value[64];
+            if (sscanf(*line, "| **all** | %u | %u |", &faults, &found) != 2)
+                continue;
+            snprintf(value, sizeof value, "%u of %u", found, faults);
+            assay_report_tile(r, "Planted faults found", value,
+                              "by verify, in the corpus of make faults (reports/faults.md)");
+        }
+}
+
+static void coverage_tile(struct assay_report *r) {
+    for (size_t i = 0; i < r->n_records; i++) {
+        const json_t *j = r->records[i].json;
+        double all = assay_report_num(j, "coverage.all_cases");
+        char value[64], remark[128];
+        if (strcmp(r->records[i].command, "verify") != 0 || !(all > 0))
+            continue;
+        snprintf(value, sizeof value, "%.1f %%", 100 * assay_report_num(j, "coverage.cases") / all);
+        snprintf(remark, sizeof remark,
+                 "of the planned cases; %.0f of %.0f pairs of sizes and data",
+                 assay_report_num(j, "coverage.pairs"), assay_report_num(j, "coverage.all_pairs"));
+        assay_report_tile(r, "Coverage", value, remark);
+        return;
+    }
+}
+
 void assay_report_verify(struct assay_report *r) {
     struct grid *g = calloc(1, sizeof *g);
 
@@ -333,6 +365,8 @@ void assay_report_verify(struct assay_report *r) {
                           r->failed > 0 ? "of the cases that passed; 1 is the bound"
                                         : "1 is the bound");
 
+        coverage_tile(r);
+        faults_tile(r);
         fputs("<h2 id=\"correctness\">Correctness</h2>\n", f);
         grid_table(f, g);
         for (size_t i = 0; i < r->n_records; i++)

@@ -221,8 +221,8 @@ __asm__(
 #define FLAG_DIRECTION (1u << 10)
 #define YMM_UPPER 4u /* XCR0 and XINUSE: AVX state */
 
-/* What a program starts with. The call is made in this state: what an earlier call left behind would
- * hide that this one does so too. */
+/* What a program starts with. The call is made in this state: what an earlier call left behind
+ * would hide that this one does so too. */
 enum { MXCSR_AT_START = 0x1f80, X87_AT_START = 0x037f };
 
 /* The parts of MXCSR that differ, in words. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/mem.h"
+#include "harness/mem_catalogue.h"
 #include "harness/model_pass.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -105,4 +106,19 @@ Test(mem, logits_are_compared_with_those_of_eager_f32_of_equal_depth) {
 
 Test(mem, the_bar_is_five_per_cent_and_sixteen_mib) {
     cr_assert_eq(assay_mem_bar(100), 105 + 16 * 1048576.0);
+}
+
+Test(mem, thirty_two_gib_hold_30b_a3b_quantised_and_not_eager) {
+    const struct assay_file_type *type = assay_file_type_by_name("Q4_K_M");
+    const uint64_t limit = 32ull << 30;
+    const struct assay_model_shape *s = assay_mem_largest(type, limit);
+
+    cr_assert_not_null(s);
+    cr_assert_str_eq(s->name, "qwen3-30b-a3b");
+    struct assay_mem_need need = assay_mem_need(s, type);
+    cr_expect_lt(need.quantised, limit);
+    cr_expect_gt(need.eager_f16, limit);
+    cr_expect_gt(need.eager_f32, need.eager_f16);
+    cr_expect_eq(need.transient - need.quantised, 2ull * s->n_vocab * s->n_embd);
+    cr_expect_null(assay_mem_largest(type, 1 << 20));
 }

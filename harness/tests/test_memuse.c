@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,6 +109,80 @@ Test(memuse, the_available_memory_is_known_and_below_what_is_installed) {
     cr_assert_leq(assay_memory_available(), installed);
 }
 #endif
+
+#ifdef __linux__
+Test(memuse, the_peak_of_a_stretch_is_its_own) {
+    struct assay_memuse before, after;
+    uint64_t slack = 3 * 64 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 4096;
+
+    munmap(touched(96 * MIB), 96 * MIB);
+    if (!assay_memuse_reset_peak())
+        cr_skip_test("the peak can't be reset here");
+    cr_assert(assay_memuse_exact(&before));
+    munmap(touched(32 * MIB), 32 * MIB);
+    cr_assert(assay_memuse_exact(&after));
+    cr_assert_geq(after.peak + slack, before.resident + 32 * MIB);
+    cr_assert_lt(after.peak, before.resident + 64 * MIB, "the 96 MiB before it are in it");
+}
+
+static void put(const char *dir, const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+Test(memuse, the_tightest_control_group_above_counts) {
+    char root[] = "/tmp/assay-cgroup-XXXXXX", a[64], b[64], command[96];
+
+    cr_assert_not_null(mkdtemp(root));
+    snprintf(a, sizeof a, "%s/a", root);
+    snprintf(b, sizeof b, "%s/a/b", root);
+    cr_assert(mkdir(a, 0700) == 0 && mkdir(b, 0700) == 0);
+    put(root, "memory.stat", "anon 5\n"); /* the root has no memory.max */
+    put(a, "memory.max", "1000\n");
+    put(a, "memory.stat", "file 900\nanon 300\n");
+    put(b, "memory.max", "max\n");
+    put(b, "memory.stat", "anon 200\n");
+    cr_expect_eq(assay_cgroup_headroom(root, "/a/b"), 700);
+    put(b, "memory.max", "650\n");
+    cr_expect_eq(assay_cgroup_headroom(root, "/a/b"), 450);
+    cr_expect_eq(assay_cgroup_headroom(root, "/a"), 700);
+    cr_expect_eq(assay_cgroup_headroom(root, ""), UINT64_MAX);
+    put(b, "memory.stat", "anon 651\n");
+    cr_expect_eq(assay_cgroup_headroom(root, "/a/b"), 0);
+    snprintf(command, sizeof command, "rm -rf %s", root);
+    cr_assert_eq(system(command), 0);
+}
+#endif
+
+Test(memuse, the_timeline_shows_when_memory_came_and_went) {
+    static struct assay_mempoint points[ASSAY_MEMWATCH_POINTS];
+    struct assay_memuse before, max;
+    const struct timespec while_ = {0, 50 * 1000000};
+
+    cr_assert(assay_memuse_exact(&before));
+    struct assay_memwatch *w = assay_memwatch_start();
+    cr_assert_not_null(w);
+    nanosleep(&while_, NULL);
+    uint8_t *p = touched(64 * MIB);
+    nanosleep(&while_, NULL);
+    munmap(p, 64 * MIB);
+    nanosleep(&while_, NULL);
+    size_t n = assay_memwatch_points(w, points);
+    assay_memwatch_stop(w, &max);
+    cr_assert_geq(n, 3);
+    uint64_t highest = 0;
+    for (size_t i = 0; i < n; i++) {
+        cr_assert(i == 0 || points[i].seconds > points[i - 1].seconds);
+        highest = points[i].anon > highest ? points[i].anon : highest;
+    }
+    cr_expect_geq(highest + 2 * MIB, before.anon + 64 * MIB);
+    cr_expect_lt(points[0].anon, before.anon + 32 * MIB, "not there yet");
+    cr_expect_lt(points[n - 1].anon, before.anon + 32 * MIB, "gone again");
+}
 
 Test(memuse, the_watcher_keeps_what_was_there_for_a_while) {
     struct assay_memuse before, max;

@@ -106,7 +106,8 @@ static char *page_of(const char *json) {
 
     cr_assert_not_null(rec.json, "the test's JSON is broken");
     rec.command = json_string_value(json_object_get(rec.json, "command"));
-    cr_assert(assay_report_write(f, &rec, 1, "a <title> & more"));
+    cr_assert(assay_report_write(f, &rec, 1,
+                                 &(struct assay_report_options){.title = "a <title> & more"}));
     fclose(f);
     json_decref(rec.json);
     return buf;
@@ -143,11 +144,54 @@ Test(report, nothing_of_a_record_becomes_markup) {
     const char *const records[] = {verify_record, bench_record, mem_record};
     for (size_t i = 0; i < 3; i++) {
         char *page = page_of(records[i]);
-        cr_assert_null(strstr(page, "<script"), "record %zu", i);
+        cr_assert_null(strstr(strstr(page, "<script nonce=") + 1, "<script"), "record %zu", i);
+        cr_assert_null(strstr(page, "<script>"), "record %zu", i);
         cr_assert_not_null(strstr(page, "&lt;script&gt;alert(1)"));
         cr_assert_not_null(strstr(page, "a &lt;title&gt; &amp; more"));
         free(page);
     }
+}
+
+/* What a format writes of one record. */
+static char *text_page(const char *json, bool csv) {
+    struct assay_record rec = {.path = "r.json", .json = json_loads(json, 0, NULL)};
+    char *buf = NULL;
+    size_t size;
+    FILE *f = open_memstream(&buf, &size);
+
+    cr_assert_not_null(rec.json);
+    rec.command = json_string_value(json_object_get(rec.json, "command"));
+    if (csv)
+        assay_report_csv(f, &rec, 1);
+    else
+        assay_report_markdown(f, &rec, 1, "a | <b> @someone");
+    fclose(f);
+    json_decref(rec.json);
+    return buf;
+}
+
+Test(report, markdown_of_hostile_records_holds_no_markup) {
+    const char *const records[] = {verify_record, bench_record, mem_record};
+    for (size_t i = 0; i < 3; i++) {
+        char *page = text_page(records[i], false);
+        cr_assert_null(strstr(page, "<script"), "record %zu", i);
+        cr_assert_not_null(strstr(page, "&lt;script&gt;"), "record %zu", i);
+        cr_assert_not_null(strstr(page, "### a &#124; &lt;b&gt; &#64;someone"));
+        free(page);
+    }
+    char *page = text_page(verify_record, false);
+    cr_assert_not_null(strstr(page, "1 of 2 cases within"));
+    free(page);
+}
+
+Test(report, csv_quotes_what_it_holds) {
+    char *page =
+        text_page("{\"schema\": 1, \"command\": \"mem\", \"model\": {\"path\": \"=a\\\"b\"},"
+                  " \"results\": [{\"mode\": \"cpu\", \"measured\": {\"peak_bytes\": 9}}]}",
+                  true);
+    cr_assert_str_eq(page, "command,commit,subject,type,runner,figure,m,value\n"
+                           "\"mem\",\"\",\"'=a\"\"b\",\"\",\"cpu\",\"peak_bytes\",,9\n");
+    free(page);
 }
 
 Test(report, a_failure_is_the_verdict_and_names_its_element) {
