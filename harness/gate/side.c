@@ -64,6 +64,8 @@ bool assay_gate_race_begin(struct assay_gate_race *r, const struct assay_gate_pa
     r->bench_case = (struct assay_bench_case){.m = c->m, .threads = p->threads};
     r->run = (struct bench_run){
         .c = &r->bench_case,
+        .rows = c->m,
+        .x_rows = c->m,
         .matrix = &r->matrix,
         .weights = c->weights,
         .weight_bytes = c->weight_bytes,
