@@ -40,6 +40,14 @@ struct codebook_type {
                                  const struct codebook_block *o, int g);
 };
 
+/* Unpacks a block for codes(), to memory for good: gcc would otherwise replace broadcasts from
+ * there by shuffles of what was stored, which are dearer. */
+ASSAY_INLINE void codebook_open(const struct codebook_type *t, const uint8_t *block,
+                                struct codebook_block *o) {
+    t->open(block, o);
+    __asm__("" : "+m"(*o));
+}
+
 /* ---- One to three rows of activations: dot products straight from the blocks ----------------- */
 
 /* The scales of group g as its products want them. */
@@ -108,7 +116,7 @@ ASSAY_INLINE void codebook_dot(const struct codebook_type *t, const struct assay
             struct codebook_block o;
             __m256i sum[DOT_MAX];
             prefetch_ahead(block, t->form.bytes);
-            t->open(block, &o);
+            codebook_open(t, block, &o);
             codebook_products(t, tables, block, &o, act->q + 256 * b, act->q_stride, m, sum);
             ASSAY_UNROLL
             for (int i = 0; i < m; i++) {

@@ -69,18 +69,21 @@ ASSAY_INLINE __m256i each_for_eight(const uint8_t *four) {
         _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
 }
 
-/* -1 where the bit of o->signs is set, else 1. */
+/* Negative where the bit of o->signs is set, else positive. */
 ASSAY_INLINE __m256i group_signs(const struct codebook_block *o, int g) {
-    return _mm256_or_si256(row_bits(o->signs + 4 * g), _mm256_set1_epi8(1));
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    /* What takes each bit to the sign bit, and leaves a byte without it above zero. */
+    const __m256i carry = _mm256_set1_epi64x(0x01406070787c7e7f);
+    return _mm256_add_epi8(_mm256_and_si256(each_for_eight(o->signs + 4 * g), bit), carry);
 }
 
-/* Four entries of eight. */
+/* Four entries of eight. VMOVHPS takes its half from memory. */
 ASSAY_INLINE __m256i entries8(const int8_t *a, const int8_t *b, const int8_t *c, const int8_t *d) {
-    __m128i low = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)a),
-                                     _mm_loadl_epi64((const __m128i *)(const void *)b));
-    __m128i high = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)(const void *)c),
-                                      _mm_loadl_epi64((const __m128i *)(const void *)d));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    __m128 low = _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)a));
+    __m128 high = _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)c));
+    low = _mm_loadh_pi(low, (const __m64 *)(const void *)b);
+    high = _mm_loadh_pi(high, (const __m64 *)(const void *)d);
+    return _mm256_castps_si256(_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1));
 }
 
 /* Four entries of four. */
