@@ -86,12 +86,13 @@ ASSAY_INLINE __m256i entries8(const int8_t *a, const int8_t *b, const int8_t *c,
     return _mm256_castps_si256(_mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1));
 }
 
-/* Four entries of four. */
+/* Four entries of four. VPUNPCKLDQ takes its second half from memory, of which it reads twelve
+ * bytes more than the entry; no codebook of struct assay_iq_tables is within as many of the end. */
 ASSAY_INLINE __m128i entries4(const int8_t *a, const int8_t *b, const int8_t *c, const int8_t *d) {
-    return _mm_unpacklo_epi64(_mm_insert_epi32(_mm_cvtsi32_si128((int)load32((const uint8_t *)a)),
-                                               (int)load32((const uint8_t *)b), 1),
-                              _mm_insert_epi32(_mm_cvtsi32_si128((int)load32((const uint8_t *)c)),
-                                               (int)load32((const uint8_t *)d), 1));
+    __m128i low = _mm_cvtsi32_si128((int)load32((const uint8_t *)a));
+    __m128i high = _mm_cvtsi32_si128((int)load32((const uint8_t *)c));
+    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(low, load128(b)),
+                              _mm_unpacklo_epi32(high, load128(d)));
 }
 
 /* ---- IQ2 ------------------------------------------------------------------------------------- */
