@@ -538,6 +538,8 @@ const struct assay_command assay_cmd_bench = {
                 "$ assay bench --plugin ./mine.so --shape 1x4096x4096\n"
                 "# one backend's instruction sets on a shape of your own\n"
                 "$ assay bench --shape 1x4096x14336 --backend cpu --isa avx2,avx512\n"
+                "# the AVX2 kernels beside ggml's build for AVX2\n"
+                "$ ASSAY_GGML_CPU=haswell assay bench --backend cpu,ggml,ggml:repack --isa avx2\n"
                 "# the matrices of a file, as a record\n"
                 "$ assay bench --gguf model.gguf --json bench.json",
     .options = options,

@@ -1,24 +1,11 @@
-#include <arm_neon.h>
-
 #include "roofline.h"
 #include "roofline_neon.h"
 
 enum { CHAINS = ASSAY_NEON_CHAINS };
 
-static uint32_t int8(size_t rounds) {
-    volatile int8_t source = 3;
-    const int8x16_t a = vdupq_n_s8(source);
-    int32x4_t acc[CHAINS];
+static int32x4_t matrix_product(int32x4_t sum, int8x16_t a) { return vmmlaq_s32(sum, a, a); }
 
-    for (int i = 0; i < CHAINS; i++)
-        acc[i] = vdupq_n_s32(0);
-    for (size_t r = 0; r < rounds; r++)
-        for (int i = 0; i < CHAINS; i++)
-            acc[i] = vmmlaq_s32(acc[i], a, a);
-    for (int i = 1; i < CHAINS; i++)
-        acc[0] = vaddq_s32(acc[0], acc[i]);
-    return (uint32_t)vgetq_lane_s32(acc[0], 0);
-}
+static uint32_t int8(size_t rounds) { return assay_roofline_neon_int8(matrix_product, rounds); }
 
 const struct assay_roofline_loops assay_roofline_i8mm = {
     .read = assay_roofline_neon_read,

@@ -18,11 +18,25 @@ ASSAY_DECLARE(gemm_q5_0_q8_0__avx2);
 ASSAY_DECLARE(gemm_q5_1_q8_0__avx2);
 ASSAY_DECLARE(gemm_q8_0_q8_0__avx2);
 ASSAY_DECLARE(gemm_iq4_nl_q8_0__avx2);
+ASSAY_DECLARE(gemm_mxfp4_q8_0__avx2);
+ASSAY_DECLARE(gemm_nvfp4_q8_0__avx2);
+ASSAY_DECLARE(gemm_q1_0_q8_0__avx2);
+ASSAY_DECLARE(gemm_q2_0_q8_0__avx2);
 ASSAY_DECLARE(gemm_q2_k_q8_k__avx2);
 ASSAY_DECLARE(gemm_q3_k_q8_k__avx2);
 ASSAY_DECLARE(gemm_q4_k_q8_k__avx2);
 ASSAY_DECLARE(gemm_q5_k_q8_k__avx2);
 ASSAY_DECLARE(gemm_q6_k_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq1_s_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq1_m_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq2_xxs_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq2_xs_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq2_s_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq3_xxs_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq3_s_q8_k__avx2);
+ASSAY_DECLARE(gemm_iq4_xs_q8_k__avx2);
+ASSAY_DECLARE(gemm_tq1_0_q8_k__avx2);
+ASSAY_DECLARE(gemm_tq2_0_q8_k__avx2);
 #undef ASSAY_DECLARE
 
 #endif

@@ -1,12 +1,10 @@
 /* The K-quants: how their codes and scales unpack. */
 #include "impl/blocks.h"
 #include "kernels.h"
+#include "nibbles.h"
 #include "superblock.h"
 
 #define FIELD(type, member) offsetof(struct assay_block_##type, member)
-
-ASSAY_INLINE __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
-ASSAY_INLINE __m256i high_nibbles(__m256i v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
 
 /* Bits [at, at+n) of every byte, moved to bit `to`. */
 ASSAY_INLINE __m256i byte_bits(__m256i v, int at, int n, int to) {
@@ -47,7 +45,6 @@ static const struct superblock_type q4_k = {
     .d_at = FIELD(q4_k, d),
     .dmin_at = FIELD(q4_k, dmin),
     .has_mins = true,
-    .offset_log2 = -1,
     .sub_block = 32,
     .run = 8, /* 16·127·15 = 30480 */
 };
@@ -67,7 +64,6 @@ static const struct superblock_type q5_k = {
     .d_at = FIELD(q5_k, d),
     .dmin_at = FIELD(q5_k, dmin),
     .has_mins = true,
-    .offset_log2 = -1,
     .sub_block = 32,
     .run = 4, /* 8·127·31 = 31496 */
 };
@@ -95,7 +91,7 @@ static const struct superblock_type q6_k = {
     .scales_at = FIELD(q6_k, scales),
     .scales = q6_k_scales,
     .d_at = FIELD(q6_k, d),
-    .offset_log2 = 5,
+    .offset = 32,
     .sub_block = 16,
     .run = 4, /* 8·127·32 = 32512 */
 };
@@ -121,7 +117,6 @@ static const struct superblock_type q2_k = {
     .d_at = FIELD(q2_k, d),
     .dmin_at = FIELD(q2_k, dmin),
     .has_mins = true,
-    .offset_log2 = -1,
     .sub_block = 16,
     .run = 4, /* 8·127·3 */
 };
@@ -156,7 +151,7 @@ static const struct superblock_type q3_k = {
     .scales_at = Q3_K_SCALES_AT,
     .scales = q3_k_scales,
     .d_at = FIELD(q3_k, d),
-    .offset_log2 = 2,
+    .offset = 4,
     .sub_block = 16,
     .run = 4, /* 8·127·4 */
 };

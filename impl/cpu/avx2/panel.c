@@ -6,9 +6,9 @@
 
 /* Upper bounds over all ops, per weight of a row: a super-block of Q2_K takes 2048 + 512 + 256 + 64
  * bytes per 256, a block of Q5_1 320 bytes per 32, so 11.25 bytes for eight rows; aux takes at most
- * one word per 16. */
+ * one word per 8. */
 static size_t panel_bytes(void) { return (size_t)PANEL_K * 45 / 4; }
-static size_t aux_words(size_t k) { return (k + 255) / 256 * 16; }
+static size_t aux_words(size_t k) { return (k + 255) / 256 * 32; }
 
 size_t assay_avx2_panel_scratch(size_t k, size_t m) {
     return 2 * panel_bytes() + m * PANEL_PAIR * sizeof(float) + m * aux_words(k) * sizeof(int32_t);
@@ -50,17 +50,20 @@ void assay_avx2_panel_gemm(const struct panel_ops *ops, const struct assay_cpu_a
                                    .q_stride = act->q_stride,
                                    .d_stride = act->d_stride,
                                    .aux_stride = aux_stride};
-            for (size_t u = 0; u < nu; u++)
+            for (size_t u = 0; u < nu; u++) {
+                size_t at = (u0 + u) / ops->block_units * ops->block_bytes;
                 for (size_t half = 0; half < 2; half++) {
                     const uint8_t *block[PANEL_ROWS];
                     for (size_t r = 0; r < PANEL_ROWS; r++) {
                         /* A short panel repeats the last row; its columns are not stored. */
                         size_t row = half * PANEL_ROWS + r;
                         row = j + (row < n ? row : n - 1);
-                        block[r] = a->w + row * a->row_bytes + (u0 + u) * ops->block_bytes;
+                        block[r] = a->w + row * a->row_bytes + at;
                     }
-                    ops->pack(block, panel + half * t.panel_stride + u * ops->unit_bytes);
+                    ops->pack(block, (u0 + u) % ops->block_units,
+                              panel + half * t.panel_stride + u * ops->unit_bytes);
                 }
+            }
             for (size_t i = 0; i < act->m; i += TILE_ROWS) {
                 t.q = act->q + i * act->q_stride + u0 * ops->unit_k;
                 t.d = act->d + i * act->d_stride + u0;

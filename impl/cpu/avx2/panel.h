@@ -32,12 +32,13 @@ struct panel_tile {
 
 struct panel_ops {
     size_t unit_k;      /* weights of a row in a unit */
-    size_t block_bytes; /* bytes of W per unit and row */
-    size_t unit_bytes;  /* bytes of an unpacked unit, PANEL_ROWS rows */
-    size_t unit_aux;    /* 32-bit words of aux per unit and activation row; 0: none */
+    size_t block_bytes; /* of a block of W, which is block_units units of a row */
+    size_t block_units;
+    size_t unit_bytes; /* bytes of an unpacked unit, PANEL_ROWS rows */
+    size_t unit_aux;   /* 32-bit words of aux per unit and activation row; 0: none */
 
-    /* Unpacks one unit of eight rows; block[r] may repeat. */
-    void (*pack)(const uint8_t *const block[PANEL_ROWS], uint8_t *unit);
+    /* Unpacks unit `part` of the blocks of eight rows; block[r] may repeat. */
+    void (*pack)(const uint8_t *const block[PANEL_ROWS], size_t part, uint8_t *unit);
     /* Derives from one unit of one activation row what the tile product needs of it. */
     void (*prepare)(const int8_t *q, const int16_t *sums, int32_t *aux);
     /* mr = 1 … TILE_ROWS */

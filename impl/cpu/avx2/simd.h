@@ -100,6 +100,67 @@ ASSAY_INLINE void transpose16(const uint8_t *const row[8], size_t at, __m256i ou
     out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
+/* -1 in every byte that has the bit of `mask`, 0 in others. */
+ASSAY_INLINE __m256i bits_set(__m256i bytes, __m256i mask) {
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
+}
+
+/* -1 in byte i if bit i of the 32 bits at p is set. */
+ASSAY_INLINE __m256i row_bits(const void *p) {
+    __m256i from =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    __m256i mask = _mm256_set1_epi64x((long long)0x8040201008040201);
+    return bits_set(_mm256_shuffle_epi8(broadcast32(p), from), mask);
+}
+
+/* The four 2-bit fields of each of eight bytes, in order. */
+ASSAY_INLINE __m256i spread_2bit(__m128i bytes) {
+    __m256i v = _mm256_cvtepu8_epi32(bytes);
+    v = _mm256_or_si256(v, _mm256_slli_epi32(v, 12));
+    v = _mm256_or_si256(v, _mm256_slli_epi32(v, 6));
+    return _mm256_and_si256(v, _mm256_set1_epi8(3));
+}
+
+/* Row r of eight is in v[r]: to out[i] = bytes 4i…4i+3 of all, one row a 32-bit lane. */
+ASSAY_INLINE void transpose32(const __m256i v[8], __m256i out[8]) {
+    __m256i a[8];
+    ASSAY_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        __m256i low = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+        __m256i high = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+        __m256i low2 = _mm256_unpacklo_epi32(v[i + 2], v[i + 3]);
+        __m256i high2 = _mm256_unpackhi_epi32(v[i + 2], v[i + 3]);
+        a[i] = _mm256_unpacklo_epi64(low, low2);
+        a[i + 1] = _mm256_unpackhi_epi64(low, low2);
+        a[i + 2] = _mm256_unpacklo_epi64(high, high2);
+        a[i + 3] = _mm256_unpackhi_epi64(high, high2);
+    }
+    ASSAY_UNROLL
+    for (int i = 0; i < 4; i++) {
+        out[i] = _mm256_permute2x128_si256(a[i], a[4 + i], 0x20);
+        out[4 + i] = _mm256_permute2x128_si256(a[i], a[4 + i], 0x31);
+    }
+}
+
+/* What 16-bit sums over runs of 4·run activations start at, so that an offset of the codes is taken
+ * off: the pair -offset·Σq of the elements that the two lanes of a row will see (0, 1 and 2, 3
+ * modulo 4). `run` is 2, 4 or 8. */
+ASSAY_INLINE void offset_starts(const int8_t *q, int count, const int run, int offset,
+                                int32_t *starts) {
+    const __m128i one = _mm_set1_epi8(1);
+    for (int g = 0; g < count; g++, q += 4 * run) {
+        __m128i pair =
+            _mm_maddubs_epi16(one, run > 2 ? load128(q) : _mm_loadl_epi64((const __m128i *)q));
+        if (run == 8)
+            pair = _mm_add_epi16(pair, _mm_maddubs_epi16(one, load128(q + 16)));
+        if (run > 2)
+            pair = _mm_add_epi16(pair, _mm_unpackhi_epi64(pair, pair));
+        pair = _mm_add_epi16(pair, _mm_srli_si128(pair, 4));
+        pair = _mm_mullo_epi16(pair, _mm_set1_epi16((short)-offset));
+        starts[g] = _mm_cvtsi128_si32(pair);
+    }
+}
+
 /* Pins a value in a register at this point of the program. gcc would otherwise hoist the products
  * of a whole unrolled loop above their sum, which is more than there are registers, and would load
  * a vector again for every use that can take a memory operand. */

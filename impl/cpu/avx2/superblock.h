@@ -33,13 +33,13 @@ struct superblock_type {
     size_t d_at, dmin_at;
     bool has_mins;
 
-    int offset_log2; /* the weight's code is the unpacked code - 2^offset_log2; -1: has_mins */
-    int sub_block;   /* 16 or 32 weights share a scale */
+    int offset;     /* of the unpacked code: the weight's code is what is left; 0 with has_mins */
+    bool is_signed; /* the unpacked codes are signed bytes, without offset or mins; run is 1 */
+    int sub_block;  /* 16 or 32 weights share a scale */
 
     /* Vectors of interleaved codes, four k each, whose products are summed in 16 bits. A 16-bit
      * lane then holds 2·run products. Without offset 2·run·127·max code <= 32767. With an offset
-     * the unsigned sum may wrap, but the final signed one, at most 2·run·127·2^offset_log2, may
-     * not. */
+     * the unsigned sum may wrap, but the final signed one, at most 2·run·127·offset, may not. */
     int run;
 };
 
@@ -137,7 +137,7 @@ ASSAY_INLINE __m256 superblock_add_whole(__m256i *whole, const float d[][2], con
 ASSAY_INLINE void superblock_dot(const struct superblock_type *t, const struct assay_cpu_args *a,
                                  const int m) {
     const struct assay_act *act = a->act;
-    const bool has_offset = t->offset_log2 >= 0;
+    const bool has_offset = t->offset != 0;
     size_t blocks = a->k / 256;
     struct superblock_heads heads;
     __m256i whole[DOT_MAX][BATCH];
@@ -167,8 +167,8 @@ ASSAY_INLINE void superblock_dot(const struct superblock_type *t, const struct a
                     if (has_offset) {
                         /* Only the sum of all lanes is Σ s·(code - offset)·q: lanes on their own
                          * may exceed it by far, and must not be rounded. */
-                        whole[i][h] =
-                            _mm256_sub_epi32(sum[i], _mm256_slli_epi32(part, t->offset_log2));
+                        whole[i][h] = _mm256_sub_epi32(
+                            sum[i], _mm256_mullo_epi32(part, _mm256_set1_epi32(t->offset)));
                     } else {
                         __m256 v = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), dw);
                         v = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(part),
@@ -221,6 +221,18 @@ ASSAY_INLINE __m256i spread_byte(__m256i v, int from) {
     return _mm256_srai_epi16(s, 8);
 }
 
+/* Scales of eight rows, a signed byte per 16 weights. */
+ASSAY_INLINE void superblock_pack_scales(const struct superblock_type *t,
+                                         const uint8_t *const row[PANEL_ROWS], uint8_t *unit) {
+    __m256i v[4];
+    transpose16(row, 0, v);
+    ASSAY_UNROLL
+    for (int s = 0; s < 256 / t->sub_block; s++) {
+        int byte = s * t->sub_block / 16;
+        store256(unit + UNIT_CODES + 32 * s, spread_byte(v[byte / 4], byte % 4));
+    }
+}
+
 ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
                                   const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {
     ASSAY_UNROLL
@@ -257,16 +269,11 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
         min_row[r] = min_rows[r];
         min_row[r + 1] = min_rows[r + 1];
     }
-    __m256i v[4];
-    transpose16(scale_row, 0, v);
-    ASSAY_UNROLL
-    for (int s = 0; s < 256 / t->sub_block; s++) {
-        int byte = s * t->sub_block / 16;
-        store256(unit + UNIT_CODES + 32 * s, spread_byte(v[byte / 4], byte % 4));
-    }
+    superblock_pack_scales(t, scale_row, unit);
     _mm256_storeu_ps((float *)(unit + unit_d_at(t)), gather_halves(block, t->d_at));
     if (!t->has_mins)
         return;
+    __m256i v[4];
     transpose16(min_row, 0, v);
     ASSAY_UNROLL
     for (int s = 0; s < 128 / t->sub_block; s++) {
@@ -277,23 +284,16 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t,
     _mm256_storeu_ps((float *)(unit + unit_d_at(t) + 32), gather_halves(block, t->dmin_at));
 }
 
-/* aux: with an offset, per sub-block of 16 the 16-bit pair that starts the sums at -offset·Σq of
- * the elements that the two lanes of a row will see (0, 1 and 2, 3 modulo 4); with mins, the sums
- * of the sub-blocks in pairs. No type has both. */
+/* aux: with an offset, what the sums of each run start at; with mins, the sums of the sub-blocks in
+ * pairs. No type has both. */
 ASSAY_INLINE size_t superblock_unit_aux(const struct superblock_type *t) {
-    return t->offset_log2 >= 0 ? 16 : t->has_mins ? 128 / (size_t)t->sub_block : 0;
+    return t->offset ? 64 / (size_t)t->run : t->has_mins ? 128 / (size_t)t->sub_block : 0;
 }
 
 ASSAY_INLINE void superblock_prepare(const struct superblock_type *t, const int8_t *q,
                                      const int16_t *sums, int32_t *aux) {
-    if (t->offset_log2 >= 0) {
-        for (int g = 0; g < 16; g++) {
-            __m128i pair = _mm_maddubs_epi16(_mm_set1_epi8(1), load128(q + 16 * g));
-            pair = _mm_add_epi16(pair, _mm_unpackhi_epi64(pair, pair));
-            pair = _mm_add_epi16(pair, _mm_srli_si128(pair, 4));
-            pair = _mm_sub_epi16(_mm_setzero_si128(), _mm_slli_epi16(pair, t->offset_log2));
-            aux[g] = _mm_cvtsi128_si32(pair);
-        }
+    if (t->offset) {
+        offset_starts(q, 64 / t->run, t->run, t->offset, aux);
     } else if (t->sub_block == 16) {
         memcpy(aux, sums, 8 * sizeof *aux);
     } else {
@@ -301,6 +301,10 @@ ASSAY_INLINE void superblock_prepare(const struct superblock_type *t, const int8
         __m128i v = _mm_packs_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
         _mm_storeu_si128((__m128i *)aux, v);
     }
+}
+
+ASSAY_INLINE __m256i tile_products(const struct superblock_type *t, __m256i code, __m256i x) {
+    return t->is_signed ? pair_products_signed(code, x) : _mm256_maddubs_epi16(code, x);
 }
 
 ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct panel_tile *a,
@@ -325,11 +329,11 @@ ASSAY_INLINE void superblock_tile(const struct superblock_type *t, const struct 
                 ASSAY_UNROLL
                 for (int r = 0; r < mr; r++) {
                     __m256i x = broadcast32(q + (size_t)r * a->q_stride + 4 * (g * t->run + i));
-                    __m256i p0 = _mm256_maddubs_epi16(c0, x), p1 = _mm256_maddubs_epi16(c1, x);
+                    __m256i p0 = tile_products(t, c0, x), p1 = tile_products(t, c1, x);
                     if (i > 0) {
                         p0 = _mm256_add_epi16(p0, part[r][0]);
                         p1 = _mm256_add_epi16(p1, part[r][1]);
-                    } else if (t->offset_log2 >= 0) {
+                    } else if (t->offset) {
                         __m256i start = broadcast32(aux + (size_t)r * a->aux_stride + g);
                         p0 = _mm256_add_epi16(p0, start);
                         p1 = _mm256_add_epi16(p1, start);
@@ -390,34 +394,44 @@ ASSAY_INLINE void superblock_tile_any(const struct superblock_type *t, const str
     }
 }
 
-/* The kernels of one type: thin instances of the templates. */
-#define ASSAY_SUPERBLOCK_KERNELS(name)                                                             \
-    static void name##_pack(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
-        superblock_pack(&name, block, unit);                                                       \
+/* The kernel by panels of one type: a thin instance of the templates. `form` is a constant struct
+ * superblock_type *, `packing` a call that unpacks blocks block[] to `unit`. */
+#define ASSAY_SUPERBLOCK_PANEL(name, form, packing)                                                \
+    static void name##_pack(const uint8_t *const block[PANEL_ROWS], size_t part, uint8_t *unit) {  \
+        (void)part;                                                                                \
+        packing;                                                                                   \
     }                                                                                              \
     static void name##_prepare(const int8_t *q, const int16_t *sums, int32_t *aux) {               \
-        superblock_prepare(&name, q, sums, aux);                                                   \
+        superblock_prepare(form, q, sums, aux);                                                    \
     }                                                                                              \
     static void name##_tile(const struct panel_tile *t, size_t mr) {                               \
-        superblock_tile_any(&name, t, mr);                                                         \
+        superblock_tile_any(form, t, mr);                                                          \
     }                                                                                              \
     void gemm_##name##_q8_k__avx2_4x16(const struct assay_cpu_args *a) {                           \
-        const struct panel_ops ops = {256,                                                         \
-                                      sizeof(struct assay_block_##name),                           \
-                                      superblock_unit_bytes(&name),                                \
-                                      superblock_unit_aux(&name),                                  \
-                                      name##_pack,                                                 \
-                                      name##_prepare,                                              \
-                                      name##_tile};                                                \
+        const struct panel_ops ops = {.unit_k = 256,                                               \
+                                      .block_bytes = sizeof(struct assay_block_##name),            \
+                                      .block_units = 1,                                            \
+                                      .unit_bytes = superblock_unit_bytes(form),                   \
+                                      .unit_aux = superblock_unit_aux(form),                       \
+                                      .pack = name##_pack,                                         \
+                                      .prepare = name##_prepare,                                   \
+                                      .tile = name##_tile};                                        \
         assay_avx2_panel_gemm(&ops, a);                                                            \
-    }                                                                                              \
-    static void name##_dot1(const struct assay_cpu_args *a) { superblock_dot(&name, a, 1); }       \
-    static void name##_dot2(const struct assay_cpu_args *a) { superblock_dot(&name, a, 2); }       \
-    static void name##_dot3(const struct assay_cpu_args *a) { superblock_dot(&name, a, 3); }       \
-    void gemm_##name##_q8_k__avx2_dot(const struct assay_cpu_args *a) {                            \
-        static void (*const dot[DOT_MAX + 1])(const struct assay_cpu_args *) = {                   \
-            NULL, name##_dot1, name##_dot2, name##_dot3};                                          \
-        dot[a->act->m](a);                                                                         \
     }
+
+/* The kernel for few rows of activations of one type: `dot` is a template like superblock_dot. */
+#define ASSAY_SUPERBLOCK_DOT(name, dot)                                                            \
+    static void name##_dot1(const struct assay_cpu_args *a) { dot(&name, a, 1); }                  \
+    static void name##_dot2(const struct assay_cpu_args *a) { dot(&name, a, 2); }                  \
+    static void name##_dot3(const struct assay_cpu_args *a) { dot(&name, a, 3); }                  \
+    void gemm_##name##_q8_k__avx2_dot(const struct assay_cpu_args *a) {                            \
+        static void (*const of_m[DOT_MAX + 1])(const struct assay_cpu_args *) = {                  \
+            NULL, name##_dot1, name##_dot2, name##_dot3};                                          \
+        of_m[a->act->m](a);                                                                        \
+    }
+
+#define ASSAY_SUPERBLOCK_KERNELS(name)                                                             \
+    ASSAY_SUPERBLOCK_PANEL(name, &name, superblock_pack(&name, block, unit))                       \
+    ASSAY_SUPERBLOCK_DOT(name, superblock_dot)
 
 #endif

@@ -125,19 +125,4 @@ ASSAY_INLINE void block32_pack(const struct block32_type *t, const int step,
         pack_halves(block, t->m_at, false, unit + unit_dmin_at(t->form));
 }
 
-/* The kernels of one type: thin instances of the templates. */
-#define ASSAY_BLOCK32_KERNELS(name)                                                                \
-    void gemm_##name##_q8_32__neon_gemv(const struct assay_cpu_args *a) {                          \
-        if (a->act->m == 1)                                                                        \
-            block32_gemv(&name, a, 1);                                                             \
-        else                                                                                       \
-            block32_gemv(&name, a, 2);                                                             \
-    }                                                                                              \
-    void assay_pack4_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
-        block32_pack(&name, 4, block, unit);                                                       \
-    }                                                                                              \
-    void assay_pack8_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
-        block32_pack(&name, 8, block, unit);                                                       \
-    }
-
 #endif

@@ -191,9 +191,9 @@ static const struct superblock_type iq4_xs = {
     .form = &form_iq4_xs,
 };
 
-ASSAY_SUPERBLOCK_KERNELS(q2_k)
-ASSAY_SUPERBLOCK_KERNELS(q3_k)
-ASSAY_SUPERBLOCK_KERNELS(q4_k)
-ASSAY_SUPERBLOCK_KERNELS(q5_k)
-ASSAY_SUPERBLOCK_KERNELS(q6_k)
-ASSAY_SUPERBLOCK_KERNELS(iq4_xs)
+ASSAY_NEON_KERNELS(superblock, q2_k, q8_256)
+ASSAY_NEON_KERNELS(superblock, q3_k, q8_256)
+ASSAY_NEON_KERNELS(superblock, q4_k, q8_256)
+ASSAY_NEON_KERNELS(superblock, q5_k, q8_256)
+ASSAY_NEON_KERNELS(superblock, q6_k, q8_256)
+ASSAY_NEON_KERNELS(superblock, iq4_xs, q8_256)

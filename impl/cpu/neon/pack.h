@@ -62,4 +62,20 @@ ASSAY_INLINE void pack_halves(const uint8_t *const block[PANEL_ROWS], size_t at,
     }
 }
 
+/* The kernels of one type, thin instances of the templates family##_gemv and family##_pack; `acts`
+ * names the activations' blocks, q8_32 or q8_256. */
+#define ASSAY_NEON_KERNELS(family, name, acts)                                                     \
+    void gemm_##name##_##acts##__neon_gemv(const struct assay_cpu_args *a) {                       \
+        if (a->act->m == 1)                                                                        \
+            family##_gemv(&name, a, 1);                                                            \
+        else                                                                                       \
+            family##_gemv(&name, a, 2);                                                            \
+    }                                                                                              \
+    void assay_pack4_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
+        family##_pack(&name, 4, block, unit);                                                      \
+    }                                                                                              \
+    void assay_pack8_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
+        family##_pack(&name, 8, block, unit);                                                      \
+    }
+
 #endif

@@ -224,19 +224,4 @@ ASSAY_INLINE void superblock_pack(const struct superblock_type *t, const int ste
         pack_halves(block, t->dmin_at, false, unit + unit_dmin_at(t->form));
 }
 
-/* The kernels of one type: thin instances of the templates. */
-#define ASSAY_SUPERBLOCK_KERNELS(name)                                                             \
-    void gemm_##name##_q8_256__neon_gemv(const struct assay_cpu_args *a) {                         \
-        if (a->act->m == 1)                                                                        \
-            superblock_gemv(&name, a, 1);                                                          \
-        else                                                                                       \
-            superblock_gemv(&name, a, 2);                                                          \
-    }                                                                                              \
-    void assay_pack4_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
-        superblock_pack(&name, 4, block, unit);                                                    \
-    }                                                                                              \
-    void assay_pack8_##name(const uint8_t *const block[PANEL_ROWS], uint8_t *unit) {               \
-        superblock_pack(&name, 8, block, unit);                                                    \
-    }
-
 #endif

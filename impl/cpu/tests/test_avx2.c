@@ -232,12 +232,13 @@ Test(avx2, kernels_survive_extreme_codes_times_extreme_activations) {
     each_kernel(6, 9, 512, check_saturated);
 }
 
-/* Every scale field of some block once inf, -inf and NaN, with all codes zero elsewhere too. */
+/* Every binary16 scale of some block once inf, -inf and NaN, with all codes zero elsewhere too.
+ * (The other formats of scales have no infinity; IQ1_M's, in four places, is left to `verify`.) */
 static void check_non_finite(const struct assay_cpu_kernel *kernel, size_t m, size_t n, size_t k) {
     static const uint16_t bits[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01};
     const struct assay_type_traits *t = assay_type_traits(kernel->type);
     const struct assay_scale_field *f = assay_scale_fields(t);
-    for (size_t s = 0; s < ASSAY_SCALE_FIELDS_MAX && f[s].kind != ASSAY_SCALE_NONE; s++)
+    for (size_t s = 0; s < ASSAY_SCALE_FIELDS_MAX && f[s].kind == ASSAY_SCALE_HALF; s++)
         for (size_t b = 0; b < sizeof bits / sizeof bits[0]; b++)
             for (int zero = 0; zero < 2; zero++) {
                 struct product p = product_new(kernel, m, n, k, FLUSH_RIGHT);
