@@ -275,7 +275,7 @@ static int forward(void *store, const float *x, size_t m, float *y, size_t ldy, 
             for (size_t k = 0; k < w->in; k++) {
                 const uint8_t *b = w->bytes + (j * w->in + k) / 32 * 34;
                 sum +=
-                    from_fp16(b[0] | b[1] << 8u) * (float)(int8_t)b[2 + k % 32] * x[i * w->in + k];
+                    from_fp16((unsigned)b[0] | (unsigned)b[1] << 8) * (float)(int8_t)b[2 + k % 32] * x[i * w->in + k];
             }
             y[i * ldy + j] = sum;
         }
