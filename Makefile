@@ -305,10 +305,14 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 # One compiler will do: sites are known by function, and what is inlined differs.
 ALLOC_TEST := $(if $(filter gcc cc,$(CC_ID)),$(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc))
 
+# Processes and limits are the same whatever compiled the program: once plain, once with sanitizers.
+ONCE := harness/tests/hostile.sh harness/tests/limits.sh
+SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE))),$(wildcard harness/tests/*.sh))
+
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
 run-tests: all plugins $(BUILD)/tests replay $(ALLOC_TEST)
-	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
+	$(Q)$(if $(CROSS),,for t in $(SHELL_TESTS); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	$(Q)$(if $(ALLOC_TEST),echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(ALLOC_TEST) fast)
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
