@@ -1,6 +1,7 @@
 #!/bin/sh
 # End-to-end tests of explaining: explain.sh PATH/TO/assay. Prints one line a failure and a count.
 set -u
+. "$(dirname "$0")/kit/kit.sh"
 
 [ $# -eq 1 ] || { echo "usage: $0 ASSAY" >&2; exit 2; }
 case $1 in /*) assay=$1 ;; *) assay=$PWD/$1 ;; esac
@@ -12,27 +13,7 @@ dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$dir" || exit 2
-passed=0
-failed=0
 
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1"
-    shift
-    for line; do echo "     $line"; done
-}
-pass() { passed=$((passed + 1)); }
-
-# check NAME CODE ARGS...: runs assay with ARGS; leaves its output in ./out and ./err.
-check() {
-    name=$1 want=$2
-    shift 2
-    "$assay" "$@" >out 2>err </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then pass; else
-        fail "$name" "exit $got, expected $want: assay $*" "$(head -n 3 err)"
-    fi
-}
 out_has() { if grep -qF -e "$1" out; then pass; else fail "$name" "stdout lacks: $1"; fi; }
 err_has() { if grep -qF -e "$1" err; then pass; else fail "$name" "stderr lacks: $1" "$(head -n 3 err)"; fi; }
 

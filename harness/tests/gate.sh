@@ -1,6 +1,7 @@
 #!/bin/sh
 # End-to-end tests of gate: gate.sh PATH/TO/assay. Needs `make plugins` in the same build.
 set -u
+. "$(dirname "$0")/kit/kit.sh"
 
 [ $# -eq 1 ] || { echo "usage: $0 ASSAY" >&2; exit 2; }
 case $1 in /*) assay=$1 ;; *) assay=$PWD/$1 ;; esac
@@ -18,16 +19,6 @@ trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$dir" || exit 2
 unset GITHUB_ACTIONS GITHUB_STEP_SUMMARY
-passed=0
-failed=0
-
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1"
-    shift
-    for line; do echo "     $line"; done
-}
-pass() { passed=$((passed + 1)); }
 # check NAME CODE ARGS...: runs assay gate with ARGS; leaves its output in ./out and ./err.
 check() {
     name=$1 want=$2

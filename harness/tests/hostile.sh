@@ -3,6 +3,7 @@
 # finding, and leaves no process behind; a run with all of them completes and accuses nobody else.
 # Needs `make plugins` in the same build. With ASSAY_ROBUSTNESS=FILE, appends its figures there.
 set -u
+. "$(dirname "$0")/kit/kit.sh"
 
 [ $# -eq 1 ] || { echo "usage: $0 ASSAY" >&2; exit 2; }
 case $1 in /*) assay=$1 ;; *) assay=$PWD/$1 ;; esac
@@ -13,24 +14,6 @@ dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$dir" || exit 2
-passed=0
-failed=0
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1"
-    shift
-    for line; do echo "     $line"; done
-}
-pass() { passed=$((passed + 1)); }
-check() { # NAME CODE ARGS...
-    name=$1 want=$2
-    shift 2
-    "$assay" "$@" >out 2>err </dev/null
-    got=$?
-    if [ "$got" -eq "$want" ]; then pass; else
-        fail "$name" "exit $got, expected $want: assay $*" "$(head -n 3 err)"
-    fi
-}
 
 export ASSAY_HOSTILE_PIDS="$dir/pids"
 : >pids

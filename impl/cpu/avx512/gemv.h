@@ -52,4 +52,16 @@ ASSAY_INLINE void gemv_store(const struct assay_cpu_args *a, size_t n0, const st
         a->y[i * a->ldy + n0 + r] = sum[r];
 }
 
+/* The sums of m rows of x, a vector for each row of W, added up and stored. */
+ASSAY_INLINE void gemv_reduce_store(const struct assay_cpu_args *a, size_t n0,
+                                    const struct gemv_rows *g, const int m,
+                                    __m512 sum[][GEMV_ROWS]) {
+    for (int i = 0; i < m; i++) {
+        float out[GEMV_ROWS];
+        for (int r = 0; r < GEMV_ROWS; r++)
+            out[r] = _mm512_reduce_add_ps(sum[i][r]);
+        gemv_store(a, n0, g, (size_t)i, out);
+    }
+}
+
 #endif

@@ -193,12 +193,7 @@ ASSAY_INLINE void gemv_q6_k(const struct assay_cpu_args *a, const int m) {
                 }
             }
         }
-        for (int i = 0; i < m; i++) {
-            float out[GEMV_ROWS];
-            for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_reduce_add_ps(sum[i][r]);
-            gemv_store(a, n0, &g, (size_t)i, out);
-        }
+        gemv_reduce_store(a, n0, &g, m, sum);
     }
 }
 

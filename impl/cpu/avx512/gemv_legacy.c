@@ -56,12 +56,7 @@ ASSAY_INLINE void gemv_q8(const struct assay_cpu_args *a, const int m) {
             q8_step(a, &g, b, true, m, sum);
         if (b < blocks)
             q8_step(a, &g, b, false, m, sum);
-        for (int i = 0; i < m; i++) {
-            float out[GEMV_ROWS];
-            for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_reduce_add_ps(sum[i][r]);
-            gemv_store(a, n0, &g, (size_t)i, out);
-        }
+        gemv_reduce_store(a, n0, &g, m, sum);
     }
 }
 

@@ -190,12 +190,7 @@ ASSAY_INLINE void gemv_nibbles_m(enum nibble_type t, const struct assay_cpu_args
             nibble_step(t, f, &at, a, &g, b, STEP, m, sum);
         if (b < blocks)
             nibble_step(t, f, &at, a, &g, b, blocks - b, m, sum);
-        for (int i = 0; i < m; i++) {
-            float out[GEMV_ROWS];
-            for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_reduce_add_ps(sum[i][r]);
-            gemv_store(a, n0, &g, (size_t)i, out);
-        }
+        gemv_reduce_store(a, n0, &g, m, sum);
     }
 }
 

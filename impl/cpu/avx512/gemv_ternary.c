@@ -189,12 +189,7 @@ ASSAY_INLINE void gemv_low(enum low_type t, const struct assay_cpu_args *a, cons
             low_step(t, a, &g, k, 256, place, &tables, m, sum);
         if (k < a->k)
             low_step(t, a, &g, k, a->k - k, place, &tables, m, sum);
-        for (int i = 0; i < m; i++) {
-            float out[GEMV_ROWS];
-            for (int r = 0; r < GEMV_ROWS; r++)
-                out[r] = _mm512_reduce_add_ps(sum[i][r]);
-            gemv_store(a, n0, &g, (size_t)i, out);
-        }
+        gemv_reduce_store(a, n0, &g, m, sum);
     }
 }
 
