@@ -69,12 +69,42 @@ static bool read_whole(const struct reader *r, FILE *f, const char *first) {
     return ok;
 }
 
+/* Many times the record of the longest run. */
+#define LONGEST_LINE ((size_t)1 << 30)
+
+/* Reads a line into *line, of *size bytes, as getline does, but no endless one. False at the end of
+ * the file, or with *problem set. */
+static bool read_line(FILE *f, char **line, size_t *size, const char **problem) {
+    size_t n = 0;
+    int c = EOF;
+
+    while (*problem == NULL && (c = getc(f)) != EOF) {
+        if (n + 1 >= *size) {
+            char *more = n < LONGEST_LINE ? realloc(*line, 2 * *size + 256) : NULL;
+            if (more == NULL) {
+                *problem = n < LONGEST_LINE ? "out of memory" : "a line of more than a gigabyte";
+                break;
+            }
+            *line = more;
+            *size = 2 * *size + 256;
+        }
+        (*line)[n++] = (char)c;
+        (*line)[n] = '\0';
+        if (c == '\0')
+            *problem = "a zero byte: no text";
+        if (c == '\n')
+            break;
+    }
+    return n > 0 && *problem == NULL;
+}
+
 static bool read_lines(const struct reader *r, FILE *f) {
+    const char *problem = NULL;
     char *line = NULL;
     size_t size = 0, n = 0;
     bool ok = true;
 
-    while (ok && getline(&line, &size, f) >= 0) {
+    while (ok && read_line(f, &line, &size, &problem)) {
         json_error_t e;
         json_t *record;
 
@@ -90,6 +120,8 @@ static bool read_lines(const struct reader *r, FILE *f) {
         json_decref(record);
     }
     free(line);
+    if (ok && problem != NULL)
+        ok = fail(r, n + 1, problem);
     if (ok && ferror(f))
         return fail(r, n, strerror(errno));
     return ok;

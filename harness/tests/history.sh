@@ -125,6 +125,9 @@ jq -e '[.results[].ratio] | length == 3 and all(. == 2)' c.json >/dev/null && pa
 check 'compare the largest first' 0 compare b.json benchm.json --json c.json
 jq -e '[.results[].ratio | log | fabs] | . == (sort | reverse)' c.json >/dev/null && pass ||
     fail 'compare the largest first' 'not in order'
+printf '{}\000' >zero.jsonl
+check 'import of no text' 2 history import zero.jsonl --db zero.db
+err_line 'zero.jsonl:1: a zero byte'
 check 'compare two kinds' 2 compare b.json v.json
 err_line 'is a record of bench'
 check 'compare verdicts' 0 compare v.json merged.json
