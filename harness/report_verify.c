@@ -389,6 +389,9 @@ void assay_report_verify(struct assay_report *r) {
         for (size_t i = 0; i < r->n_records; i++)
             if (strcmp(r->records[i].command, "verify") == 0)
                 skips(f, json_object_get(r->records[i].json, "skips"));
+        for (size_t i = 0; i < r->n_records; i++)
+            if (strcmp(r->records[i].command, "verify") == 0)
+                assay_report_reproduce(f, &r->records[i]);
     }
     free(g);
 }
