@@ -227,7 +227,7 @@ $(BUILD)/harness/tests/test_plugin.o: ISA_FLAGS = -DASSAY_TEST_BUILD='"$(abspath
 # Fuzz targets. Built as they are they replay a corpus; with a fuzzing engine they search.
 FUZZ_TARGETS := $(patsubst harness/fuzz/target_%.c,%,$(wildcard harness/fuzz/target_*.c))
 FUZZ_ENGINE  := $(if $(or $(findstring fuzzer,$(SAN)),$(findstring afl,$(CC_ID))),yes)
-FUZZ_SRC     := harness/fuzz/fuzz.c ref/tests/ggml_oracle.c $(if $(FUZZ_ENGINE),,harness/fuzz/replay.c)
+FUZZ_SRC     := harness/fuzz/fuzz.c harness/fuzz/markup.c ref/tests/ggml_oracle.c $(if $(FUZZ_ENGINE),,harness/fuzz/replay.c)
 # Not on macOS, whose linker has no --wrap: there no allocation fails.
 FUZZ_WRAP    := $(if $(filter Linux,$(OS)),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc$(comma)--wrap=strdup)
 

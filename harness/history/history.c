@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/text.h"
 #include "internal.h"
 
 /* What one writer may have to wait for others. */
@@ -13,10 +14,11 @@ bool assay_history_error(const struct assay_history *h, char *err, size_t err_si
                          const char *why) {
     if (err == NULL)
         return false;
-    snprintf(err, err_size, "%s: %s", h->path, why);
-    for (char *c = err; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ')
-            *c = '?';
+    struct assay_text t = assay_text_init(err, err_size);
+    assay_text_printable(&t, h->path, strlen(h->path));
+    assay_text_add(&t, ": ", 2);
+    assay_text_printable(&t, why, strlen(why));
+    assay_text_mark_cut(&t);
     return false;
 }
 

@@ -128,5 +128,21 @@ fi
 check 'unwritable file' 2 $pair head.so $small --budget 1s --junit no/where.xml
 err_line 'no/where.xml'
 
+# ---- A revision ---------------------------------------------------------------------------------
+# Its kernels unoptimised, so that they are built within seconds; what is tested is that they are.
+if git -C "$root" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+    git clone -q --shared "$root" repository
+    cd repository || exit 2
+    MAKEFLAGS='OPT=-O0 KERNEL_OPT=-O0'
+    export MAKEFLAGS
+    check 'a revision' 0 --base HEAD $small --min-effect 900 --budget 20s --json revision.json
+    unset MAKEFLAGS
+    json 'a revision' '(.results | length) == 1 and .results[0].base.verified.elements > 0' \
+        revision.json
+    cd "$dir" || exit 2
+else
+    echo 'SKIP the kernels of a revision: the sources are not in a git repository'
+fi
+
 echo "gate.sh: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]
