@@ -291,7 +291,7 @@ $(BUILD)/metal-on-cuda-bandwidth: impl/metal/cuda/bandwidth.cu $(CUDA_OBJ) $(CUD
 
 .PHONY: check
 check: ## Install what is missing, build, run every test (TEST=suite/name runs a part)
-	$(Q)ci/install-deps.sh
+	$(Q)ci/install-deps.sh --browser
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
