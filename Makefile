@@ -43,14 +43,18 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
 OPT     ?= -O2
 KERNEL_OPT ?= -O3
 ifneq ($(COVERAGE),)
-# What `make coverage` builds: unoptimised, so that lines and branches are those of the source.
+# What `make coverage` builds. What is counted is compiled so that lines and branches stay those of the
+# source; the rest is as fast as ever, or the checks would take hours over it.
 BUILD        := build/coverage
-OPT          := -O0
-KERNEL_OPT   := -O1
-CFLAGS       := -g --coverage -fprofile-update=atomic
+OPT          := -Og
+KERNEL_OPT   := -O2
+CFLAGS       := -g
 WARN         := -w
+COUNT        := --coverage -fno-inline
+COUNTED      := $(BUILD)/ref/%.o $(BUILD)/harness/%.o $(BUILD)/datasets/%.o
+UNCOUNTED    := $(patsubst %,$(BUILD)/%.o,harness/tests/% harness/gate/tests/% harness/history/tests/% harness/faults/% ref/tests/% datasets/tests/%)
 COVERAGE_SRC := ci/coverage_exit.c
-COVERAGE_LD  := -Wl,--wrap=_exit
+COVERAGE_LD  := --coverage -Wl,--wrap=_exit
 endif
 ifneq ($(SAN),)
 # The checks that sanitizers add set off gcc's flow warnings and make -O3 kernels take minutes to
@@ -142,6 +146,9 @@ TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
+# Flags that count an object's lines, if `make coverage` reports on it.
+counted = $(if $(COVERAGE),$(if $(filter $(COUNTED),$(filter-out $(UNCOUNTED),$(1))),$(COUNT)))
+
 .PHONY: all
 all: $(BUILD)/assay $(BUILD)/libassay.a ## Build the program and the library (the default)
 
@@ -157,6 +164,10 @@ $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
 $(BUILD)/harness/%_neon.o:    ISA_FLAGS = $(FLAGS_neon)
 $(BUILD)/harness/%_i8mm.o:    ISA_FLAGS = $(FLAGS_i8mm)
+
+ifneq ($(COVERAGE),)
+$(BUILD)/impl/%.o $(BUILD)/harness/faults/%.o: OPT = -O2
+endif
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
@@ -186,7 +197,7 @@ $(BUILD)/harness/env.o: ISA_FLAGS = -include $(STAMP)
 $(BUILD)/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  CC    $<")
-	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) $(ISA_FLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) $(ISA_FLAGS) $(call counted,$@) -c -o $@ $<
 
 $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 	$(Q)rm -f $@; $(AR) rcs $@ $^
@@ -234,7 +245,7 @@ FUZZ_WRAP    := $(if $(filter Linux,$(OS)),-Wl$(comma)--wrap=malloc$(comma)--wra
 $(BUILD)/fuzz/%: $(BUILD)/harness/fuzz/target_%.o $(call obj,$(FUZZ_SRC) $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer,$(HARDEN_LD)) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer,$(HARDEN_LD)) $(if $(COVERAGE),--coverage) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
 
 .SECONDARY: $(FUZZ_TARGETS:%=$(BUILD)/harness/fuzz/target_%.o)
 
@@ -306,7 +317,7 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 ALLOC_TEST := $(if $(filter gcc cc,$(CC_ID)),$(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc))
 
 # Processes and limits are the same whatever compiled the program: once plain, once with sanitizers.
-ONCE := harness/tests/hostile.sh harness/tests/limits.sh
+ONCE := $(patsubst %,harness/tests/%.sh,hostile limits killed)
 SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE))),$(wildcard harness/tests/*.sh))
 
 # Shell tests of the command line first: Criterion's summary is the closing line.

@@ -12,7 +12,8 @@ figures=build/robustness/tests.tsv
 : >"$figures"
 export ASSAY_ROBUSTNESS="$PWD/$figures"
 bad=0
-for t in hostile limits install; do
+export ASSAY_KILLS=250
+for t in hostile limits killed install; do
     echo "robustness: $t" >&2
     sh harness/tests/$t.sh "$assay" >&2 || bad=1
 done
