@@ -51,6 +51,9 @@ struct assay_plot {
     size_t n_rows;
 };
 
+/* Zeroed rows for a plot, to be freed; NULL, noted (no_memory.h), if memory ran out. */
+struct assay_plot_row *assay_plot_rows(size_t n);
+
 /* Draws through gnuplot, inline as SVG. Where gnuplot is missing or fails, or there are no rows,
  * the figure is left out and false returned. */
 bool assay_html_plot(FILE *f, const struct assay_plot *p);
