@@ -254,6 +254,10 @@ fuzz-build: $(addprefix $(BUILD)/fuzz/,$(FUZZ_TARGETS))
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_TARGETS:%=harness/fuzz/target_%.c)))
 
+# What a check has tried and lost, for `make robustness`: a shell word that sets the file NAME.tsv.
+FIGURES = $$(mkdir -p build/robustness && printf '\043 commit\t%s\n' "$$($(GIT) rev-parse --short HEAD)" \
+          >build/robustness/$(1).tsv && echo ASSAY_ROBUSTNESS=$(CURDIR)/build/robustness/$(1).tsv)
+
 # make for the targets below: as many jobs as there are CPUs, unless -j was given.
 REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
 
@@ -367,7 +371,7 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 .PHONY: check-packaging
 check-packaging: ## Static, musl, reproducible build, tarball, Debian package (20 minutes; Debian only)
 	$(Q)ci/install-deps.sh --packaging
-	$(Q)ci/packaging.sh all
+	$(Q)env $(call FIGURES,packaging) ci/packaging.sh all
 
 # Everything that a machine with SVE and I8MM runs, the verifier's whole quick plan on pages of each
 # size that Linux has there. Emulated pages are the emulator's word to the program, mprotect works in the
@@ -376,7 +380,7 @@ PAGES := 4096 16384 65536
 .PHONY: check-aarch64-full
 check-aarch64-full: ## The verifier under qemu-user -cpu max, pages of 4, 16 and 64 KiB (Debian only)
 	$(Q)ci/install-deps.sh --aarch64
-	$(Q)ci/aarch64-sysroot.sh build/aarch64-sysroot && $(REMAKE) CROSS=aarch64 run-aarch64-full
+	$(Q)ci/aarch64-sysroot.sh build/aarch64-sysroot && env $(call FIGURES,aarch64) $(REMAKE) CROSS=aarch64 run-aarch64-full
 
 .PHONY: run-aarch64-full
 run-aarch64-full: all
@@ -392,7 +396,7 @@ run-aarch64-full: all
 check-alloc: ## Let every allocation of a dozen commands fail, one by one (half an hour)
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
-	$(Q)ci/alloc.sh $(BUILD)/assay-fail-alloc full
+	$(Q)env $(call FIGURES,alloc) ci/alloc.sh $(BUILD)/assay-fail-alloc full
 
 .PHONY: check-all
 check-all: ## All of the above, one after the other
@@ -425,14 +429,14 @@ coverage: ## Run the tests on a build that counts lines and branches: build/cove
 	$(Q)ci/install-deps.sh --analyze
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)$(REMAKE) CC=gcc COVERAGE=1 run-tests
-	$(Q)ci/coverage.sh build/coverage
+	$(Q)ci/coverage.sh build/coverage all 'ref/ and harness/' '(ref|harness)/.*\.c'
 
 .PHONY: coverage-reader
 coverage-reader: ## What the fuzz corpus alone reaches of the GGUF reader
 	$(Q)ci/install-deps.sh --analyze
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)$(REMAKE) CC=gcc COVERAGE=1 replay
-	$(Q)ci/coverage.sh build/coverage 'datasets/gguf(_parse|_kv)?\.c'
+	$(Q)ci/coverage.sh build/coverage reader 'the GGUF reader, by the fuzz corpus alone' 'datasets/gguf(_parse|_kv)?\.c'
 
 .PHONY: verify-full
 verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks
@@ -455,8 +459,8 @@ bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): w
 .PHONY: robustness
 robustness: ## Try every promise of robustness, hours of fuzzing aside: writes reports/robustness.md
 	$(Q)ci/install-deps.sh
-	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
-	$(Q)ci/robustness.sh $(BUILD)/assay >$(BUILD)/robustness.md
+	$(Q)$(REMAKE) all plugins fuzz-build $(BUILD)/assay-fail-alloc
+	$(Q)env $(call FIGURES,tests) ci/robustness.sh $(BUILD)/assay >$(BUILD)/robustness.md
 	$(Q)mv $(BUILD)/robustness.md reports/robustness.md
 
 RUNS ?= 10000
@@ -465,6 +469,8 @@ false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms:
 	$(Q)$(RUN) $(BUILD)/assay false-alarms --runs $(RUNS)
 
 FUZZ_SECONDS ?= 60
+# Figures of a campaign that reports/robustness.md is to have: FUZZ_LOG=reports/fuzz.tsv.
+FUZZ_LOG ?=
 FUZZ_FLAGS = CC=clang SAN=address,undefined,fuzzer-no-link
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each (TARGET=gguf: that one), by libFuzzer
@@ -473,7 +479,7 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each (TARGET=gguf: that one), b
 
 .PHONY: run-fuzz
 run-fuzz: $(addprefix $(BUILD)/fuzz/,$(or $(TARGET),$(FUZZ_TARGETS)))
-	$(Q)ci/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(or $(TARGET),$(FUZZ_TARGETS))
+	$(Q)ASSAY_FUZZ_LOG=$(FUZZ_LOG) ci/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(or $(TARGET),$(FUZZ_TARGETS))
 
 .PHONY: fuzz-afl
 fuzz-afl: ## The same by AFL++
