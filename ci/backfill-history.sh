@@ -8,7 +8,7 @@
 # `assay history import` reads them. With --build it stops before anything is timed: builds may be done
 # while the machine is busy, the timings want it idle. What is built or in OUT.jsonl is not done again,
 # so an interrupted run goes on where it stopped. A commit that does not build or lacks an option is
-# named and passed over, and its neighbour is taken.
+# named and passed over, and the next one is taken.
 #
 # Commits are timed in random order, so that a machine which slows down with time does not look like a
 # commit that did. The records differ from what the program wrote: older programs did not know uuid and
@@ -70,25 +70,25 @@ choose() {
         }'
 }
 
-paths='Makefile ref impl harness datasets'
 start=$(git rev-list --first-parent "$rev" -- harness/cmd_bench.c | tail -n 1)
 [ -n "$start" ] || { echo "$0: $rev has no bench" >&2; exit 2; }
-# Until COUNT of those chosen build: each that does not is taken off the list, and the choice made anew.
-while :; do
-    # shellcheck disable=SC2086 # a list of paths
-    git rev-list --first-parent --reverse "$start~1..$rev" -- $paths | while read -r c; do
-        [ -e "$bin/$c/failed" ] || echo "$c"
-    done >"$work/all"
-    git rev-list --first-parent "$start~1..$rev" -- impl/cpu >"$work/kernels"
-    choose "$work/kernels" <"$work/all" >"$work/chosen"
-    again=
-    while read -r commit; do
-        build "$commit" </dev/null || { again=1; break; }
-    done <"$work/chosen"
-    [ -n "$again" ] || break
-done
+git rev-list --first-parent --reverse "$start~1..$rev" -- Makefile ref impl harness datasets \
+    ':(exclude)*/tests/*' >"$work/all"
+git rev-list --first-parent "$start~1..$rev" -- impl/cpu ':(exclude)*/tests/*' >"$work/kernels"
+choose "$work/kernels" <"$work/all" >"$work/chosen"
+: >"$work/built"
+# In the place of one that does not build, the next that is not chosen.
+while read -r commit; do
+    until build "$commit" </dev/null; do
+        commit=$(awk -v after="$commit" 'FILENAME != ARGV[3] { taken[$1]; next }
+            found && !($1 in taken) { print $1; exit } $1 == after { found = 1 }' \
+            "$work/chosen" "$work/built" "$work/all")
+        [ -n "$commit" ] || break
+    done
+    [ -z "$commit" ] || echo "$commit" >>"$work/built"
+done <"$work/chosen"
 [ ! -e "$tree/.git" ] || git worktree remove --force "$tree"
-say "$(grep -c . "$work/chosen") commits are built"
+say "$(grep -c . "$work/built") commits are built"
 [ -z "$build_only" ] || exit 0
 
 # record COMMIT NAME ARGS...: runs the commit's program, appends its record to $work/new.jsonl. Exit 1 is
@@ -113,7 +113,7 @@ record() {
               else . end) else . end' "$json" >>"$work/new.jsonl"
 }
 
-awk 'BEGIN { srand(1) } { print rand() "\t" $1 }' "$work/chosen" | sort -n | cut -f2 >"$work/order"
+awk 'BEGIN { srand(1) } { print rand() "\t" $1 }' "$work/built" | sort -n | cut -f2 >"$work/order"
 while read -r commit; do
     if grep -q "\"commit\":\"$commit\"" "$out"; then continue; fi
     say "$(git log -1 --format='%h %s' "$commit")"
