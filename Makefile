@@ -122,7 +122,7 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/ik/*.c impl/plugin/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
@@ -433,6 +433,10 @@ verify-full: all ## Verify every backend and ISA on every model in datasets/ and
 ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdict.md
 	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
 	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
+
+.PHONY: peers-ik
+peers-ik: ## Build ik_llama.cpp's ggml for this machine (ten minutes; cmake): the backend ik
+	$(Q)ci/peer-ik.sh build/peers/ik
 
 .PHONY: bench-peers
 bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): writes reports/bench-peers.md

@@ -35,6 +35,14 @@
  * more than η·2^20 for each element of a leaf, and twice that for the roundings after it:
  * leaves·r·2^-129 in all.
  *
+ * Weights rounded anew (ASSAY_WEIGHT_Q8). A group of weights of magnitude at most w_max becomes
+ * codes times w_max/c, c between 124 and 127: each code is off by half a unit, w_max/248 at most.
+ * The scale (and with it a and b) is rounded to binary16, which is off by a relative 2^-11 (its
+ * unit roundoff), or where it is subnormal by 2^-25 for each unit of a code. So the error grows by
+ * at most coarse/248 + 2^-11·(M + coarse/248) + 127·2^-25·Σ|x̂|, which is stated a little larger.
+ * Such a scale has the range of binary16: what overflows there is held to the reference all the
+ * same.
+ *
  * Overflow. Sums of leaves are bounded by M. What precedes them is not: d·s·x <= 2^16·2^7·|x| with
  * a code of zero, or Σ q·x <= 2^12·Σ|x| before the scale. Either can overflow only if 2^23·Σ|x̂|
  * does. One case stays out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
@@ -45,7 +53,7 @@
 #include <math.h>
 
 static double leaf_count(const struct assay_arith *a, const struct assay_type_traits *t, size_t k) {
-    bool splits = t->min_terms && a->weight == ASSAY_WEIGHT_F32;
+    bool splits = t->min_terms && a->weight != ASSAY_WEIGHT_F16;
     return ceil((double)k / a->exact_run) * (splits ? 2 : 1);
 }
 
@@ -73,6 +81,8 @@ double assay_bound(const struct assay_arith *a, const struct assay_type_traits *
     double gamma = n * u / (1 - n * u);
     double underflow = leaves * a->exact_run * 0x1p-129;
     double bound = gamma * e->mag + underflow;
+    if (a->weight == ASSAY_WEIGHT_Q8)
+        bound += e->coarse / 247 + 0x1.01p-11 * e->mag + 0x1p-18 * e->xabs;
     bool overflows = e->mag + bound > FLT_MAX || 0x1p23 * e->xabs > FLT_MAX;
     return overflows ? INFINITY : bound;
 }

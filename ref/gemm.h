@@ -17,6 +17,8 @@ struct assay_ref_elem {
     double sq;   /* Σ ((|a_k|+|b_k|)·x̂_k)², likewise: what rounding scales with where signs are random
                     (ref/rounding_model.h) */
     double xabs; /* Σ |x̂_k|: tells whether intermediate results can overflow */
+    double coarse; /* Σ over groups of ASSAY_REQUANTISED_GROUP of max |w_k| · Σ |x̂_k|: what rounding
+                      weights anew scales with; 0 unless the class is ASSAY_WEIGHT_Q8 */
 };
 
 /* Computes out[m*n] (row-major, m×n) for W of n rows by k columns at `w` (row stride in bytes
