@@ -35,13 +35,16 @@ static const struct assay_option options[] = {
      "instruction sets of the backends that have a choice (default: best)"},
     {"m", 'm', "M,...", NULL, "batch sizes (default: 1,8,64; with a model or file: 1,8,512)"},
     {"threads", 'j', "N,...", NULL, "numbers of threads (default: the number of cores)"},
+    {"weights", 0, "GEN", "uniform",
+     "generator of weights: uniform (every byte random), normal, heavy, extreme, alternating "
+     "(quantised, which takes a while)"},
     {"baseline", 0, "B", "eager-f32", "the backend that speed-ups are over; always measured"},
     {"cold", 0, NULL, NULL,
      "rotate copies of the weights that together exceed the last-level cache, so that they come "
      "from memory as they do in a whole model"},
     {"samples", 0, "N", "25", "rounds per case"},
     {"min-time", 0, "S", "0", "go on with a case for at least this many seconds"},
-    {"max-time", 0, "S", "10", "end a case after this many seconds (and five rounds)"},
+    {"max-time", 0, "S", "10", "end a case after this many seconds (and three rounds)"},
     {"no-verify", 0, NULL, NULL, "time without judging first"},
     {"seed", 's', "S", "1", "seed of weights, activations and order"},
     {"timeout", 0, "S", "600", "seconds a case may take in all"},
@@ -216,6 +219,8 @@ static bool select_numbers(struct selection *s) {
         !assay_args_double(s->args, "max-time", &p->max_s, 0, 86400) ||
         !assay_args_u64(s->args, "timeout", &s->timeout_s, 1, 86400))
         return false;
+    if (!assay_weights_gen_parse(assay_args_get(s->args, "weights"), &p->weights))
+        return bad(s, "weights", "unknown generator", assay_args_get(s->args, "weights"));
     p->max_s = p->max_s < p->min_s ? p->min_s : p->max_s;
     p->seed = seed;
     p->samples = (size_t)samples;
@@ -474,9 +479,9 @@ static int run_cases(struct selection *s, const struct assay_gguf *gguf) {
     if (gguf != NULL && !assay_gguf_unchanged(gguf, changed, sizeof changed))
         partial = changed;
     if (partial != NULL)
-        code = assay_usage_error(s->args->command,
-                                 "%s: the results are partial, %zu of %zu cases ran", partial,
-                                 json_array_size(live.results), s->plan.n_cases);
+        code =
+            assay_usage_error(s->args->command, "%s: the results are partial, %zu of %zu cases ran",
+                              partial, json_array_size(live.results), s->plan.n_cases);
     if (assay_record_wanted(s->args) && write_record(s, live.results, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
     else

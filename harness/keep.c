@@ -35,6 +35,7 @@ void assay_arith_text(const struct assay_arith *a, char *buf, size_t size) {
     static const char *const weight_names[] = {
         [ASSAY_WEIGHT_F32] = "fp32",
         [ASSAY_WEIGHT_F16] = "fp16",
+        [ASSAY_WEIGHT_SHIFTED] = "shifted fp32",
         [ASSAY_WEIGHT_Q8] = "int8",
     };
     const char *weights = weight_names[a->weight];

@@ -239,7 +239,7 @@ static struct assay_ref_elem sum_entries(const struct assay_probe_matrix *w,
         sum.mag += mag[e->at] * fabs(e->x);
         sum.xabs += fabs(e->x);
     }
-    if (w->as == ASSAY_WEIGHT_Q8)
+    if (w->as >= ASSAY_WEIGHT_SHIFTED)
         sum.coarse = largest_weight(weight, w->k) * sum.xabs;
     if (!w->finite[j])
         sum.yq = NAN; /* 0 · inf where x is 0, if not elsewhere */

@@ -6,10 +6,12 @@
 
 /* How the weights enter the products. */
 enum assay_weight_arith {
-    ASSAY_WEIGHT_F32, /* decoded in fp32 (or integer codes with fp32 scales) */
-    ASSAY_WEIGHT_F16, /* decoded, then rounded to IEEE binary16 (overflow to inf included) */
-    ASSAY_WEIGHT_Q8,  /* rounded once more, to int8 codes under a scale rounded to IEEE binary16 for
-                         ASSAY_REQUANTISED_GROUP weights or for fewer */
+    ASSAY_WEIGHT_F32,     /* decoded in fp32 (or integer codes with fp32 scales) */
+    ASSAY_WEIGHT_F16,     /* decoded, then rounded to IEEE binary16 (overflow to inf included) */
+    ASSAY_WEIGHT_SHIFTED, /* as F32, but codes are made unsigned by adding half their range, and
+                             that is taken off again by a sum of activations */
+    ASSAY_WEIGHT_Q8, /* SHIFTED, and rounded once more, to int8 codes under a scale rounded to IEEE
+                    binary16 for ASSAY_WEIGHT_GROUP weights or for fewer */
 };
 
 /* How the activations enter the products (ref/act_quant.h has the rules). */
@@ -22,7 +24,8 @@ enum assay_act_arith {
     ASSAY_ACT_Q8_BF16, /* ik_llama.cpp's Q8_2: the block scale rounded to bfloat16 */
 };
 
-#define ASSAY_REQUANTISED_GROUP 256
+/* Weights whose largest stands for the range of their codes in the bounds of SHIFTED and Q8. */
+#define ASSAY_WEIGHT_GROUP 256
 
 /* The accumulation is fp32, in any order. `exact_run` consecutive products are summed exactly
  * (integer dot products); 1 if every product is rounded. */

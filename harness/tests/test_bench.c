@@ -117,7 +117,7 @@ Test(bench_measure, repeats_calls_until_a_sample_is_long_enough) {
     free(c.ns);
 }
 
-Test(bench_measure, time_limit_ends_a_case_after_five_rounds) {
+Test(bench_measure, time_limit_ends_a_case_after_the_least_rounds) {
     char log[512] = "";
     struct tally t = {.name = 'a', .log = log};
     struct assay_measure_params p = brief;

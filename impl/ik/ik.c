@@ -12,7 +12,8 @@
 /* What a row of the table says holds where ik_llama.cpp has AVX2; its numbers of types are GGUF's.
  * F16 and BF16 are missing, whose activations it rounds to 16-bit floats, and F32, which it refuses
  * for most lengths. Batches from `coarse_m` rows on (by its AVX-512 build; others begin later or at
- * the same) are multiplied with weights that it makes anew, a tile at a time, as int8 codes. */
+ * the same) are multiplied with weights that it makes anew, a tile at a time, as int8 codes. Types
+ * without a minimum have their codes shifted for VPDPBUSD, by most kernels. */
 struct type_class {
     enum assay_type type;
     enum ik_type act;
@@ -135,8 +136,10 @@ static void arith(const struct assay_ctx *ctx, const struct assay_type_traits *t
     bool repack = ((const struct ik_ctx *)ctx)->repack;
     enum ik_type act = repack ? c->repacked_act : c->act;
 
-    out->weight =
-        !repack && c->coarse_m != EXACT && m >= c->coarse_m ? ASSAY_WEIGHT_Q8 : ASSAY_WEIGHT_F32;
+    if (!repack && c->coarse_m != EXACT && m >= c->coarse_m)
+        out->weight = ASSAY_WEIGHT_Q8;
+    else
+        out->weight = t->min_terms != NULL ? ASSAY_WEIGHT_F32 : ASSAY_WEIGHT_SHIFTED;
     if (act == IK_TYPE_Q8_2_X4) {
         out->act = ASSAY_ACT_Q8_BF16;
         out->act_block = 32;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ik.h"
 
@@ -42,14 +43,13 @@ static const char *load(struct assay_ik_library *lib) {
     void *handle;
 
     lib->path = asked != NULL && *asked != '\0' ? asked : BUILT_LIBRARY;
-    handle = dlopen(lib->path, RTLD_NOW | RTLD_LOCAL);
+    if (lib->path != asked && access(lib->path, F_OK) != 0)
+        return "no ik_llama.cpp library (make peers-ik builds one; ASSAY_IK_LIB)";
+    /* Lazily: without its attention kernels, which take longest to build, some functions that nothing
+     * here reaches are not there. */
+    handle = dlopen(lib->path, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL) {
-        const char *reason = dlerror();
-        if (lib->path == asked)
-            snprintf(why, sizeof why, "ASSAY_IK_LIB: %s", reason);
-        else
-            snprintf(why, sizeof why,
-                     "no ik_llama.cpp library (make peers-ik builds one; ASSAY_IK_LIB)");
+        snprintf(why, sizeof why, "ik_llama.cpp library: %s", dlerror());
         return why;
     }
     for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
