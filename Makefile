@@ -439,7 +439,7 @@ peers-ik: ## Build ik_llama.cpp's ggml for this machine (ten minutes; cmake): th
 	$(Q)ci/peer-ik.sh build/peers/ik
 
 .PHONY: bench-peers
-bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): writes reports/bench-peers.md
+bench-peers: ## Time cpu beside ggml, ik_llama.cpp, OpenBLAS, all types (40 minutes): writes reports/bench-peers.md
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all
 	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md

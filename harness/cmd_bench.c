@@ -24,7 +24,7 @@ static const char *const default_backends[] = {"cpu", "transient-f16", "ggml", "
 static const struct assay_option options[] = {
     {"model", 0, "NAME,...", NULL, "all matrices of models of the catalogue, e.g. " DEFAULT_MODEL},
     {"gguf", 'g', "FILE", NULL, "the distinct matrices of a GGUF file, with its own weights"},
-    {"shape", 0, "MxNxK,...", NULL, "shapes of your own"},
+    {"shape", 0, "[Mx]NxK,...", NULL, "shapes of your own; without M, with each batch size"},
     {"type", 't', "T,...", NULL,
      "types (default: q4_k; with --plugin: all that it takes; with --gguf: all of the file)"},
     {"backend", 'b', "B,...", NULL,
@@ -161,12 +161,17 @@ static bool add_threads(const char *item, void *user) {
 static bool add_shape(const char *item, void *user) {
     struct selection *s = user;
     struct assay_bench_matrix matrix = {.n = 0};
-    const char *p = read_count(item, &matrix.m);
+    size_t number[3] = {0}, count = 0;
+    const char *p = item;
 
-    p = p != NULL && *p == 'x' ? read_count(p + 1, &matrix.n) : NULL;
-    p = p != NULL && *p == 'x' ? read_count(p + 1, &matrix.k) : NULL;
-    if (p == NULL || *p != '\0')
-        return bad(s, "shape", "not MxNxK:", item);
+    do
+        p = read_count(p, &number[count]);
+    while (p != NULL && ++count < 3 && *p++ == 'x');
+    if (p == NULL || count < 2 || (count == 3 ? *p : p[-1]) != '\0')
+        return bad(s, "shape", "not MxNxK or NxK:", item);
+    matrix.m = count == 3 ? number[0] : 0;
+    matrix.n = number[count - 2];
+    matrix.k = number[count - 1];
     /* Keeps every buffer of a case below 2^40 bytes. */
     if ((double)matrix.n * (double)matrix.k > 1e11 || (double)matrix.m * (double)matrix.n > 1e11 ||
         (double)matrix.m * (double)matrix.k > 1e11)

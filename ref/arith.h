@@ -8,10 +8,10 @@
 enum assay_weight_arith {
     ASSAY_WEIGHT_F32,     /* decoded in fp32 (or integer codes with fp32 scales) */
     ASSAY_WEIGHT_F16,     /* decoded, then rounded to IEEE binary16 (overflow to inf included) */
-    ASSAY_WEIGHT_SHIFTED, /* as F32, but codes are made unsigned by adding half their range, and
-                             that is taken off again by a sum of activations */
-    ASSAY_WEIGHT_Q8, /* SHIFTED, and rounded once more, to int8 codes under a scale rounded to IEEE
-                    binary16 for ASSAY_WEIGHT_GROUP weights or for fewer */
+    ASSAY_WEIGHT_SHIFTED, /* as F32, but codes become unsigned bytes by adding up to 128, which is
+                             taken off again by a sum of activations */
+    ASSAY_WEIGHT_Q8,      /* shifted, and rounded once more: to int8 codes under a scale, rounded to
+                             binary16, for ASSAY_WEIGHT_GROUP weights or for fewer */
 };
 
 /* How the activations enter the products (ref/act_quant.h has the rules). */

@@ -35,10 +35,11 @@
  * more than η·2^20 for each element of a leaf, and twice that for the roundings after it:
  * leaves·r·2^-129 in all.
  *
- * Shifted codes (ASSAY_WEIGHT_SHIFTED). With codes in [0, 2s] for [-s, s] the sums are of (c + s)·x̂
- * and of s·x̂: at most 3s·|x̂| for what M counts as |c·x̂|. A group whose largest code has s has
- * w_max = d·s, so M + 2·coarse stands for M. A group that makes no use of its range is judged more
- * strictly than a shifted kernel can promise; no quantiser makes any but of zeros.
+ * Shifted codes (ASSAY_WEIGHT_SHIFTED). The sums are of (c + 128)·x̂ and 128·x̂ times d, where M
+ * counts |c·x̂|·d: at most 257·d·|x̂| each. A group whose largest code is the largest that its type
+ * has, 7 or more, has w_max >= 7·d, so 37·coarse stands for what comes on top of M. A group that
+ * makes less use of its range is judged more strictly than a shifted kernel can promise; no
+ * quantiser makes any but of zeros.
  *
  * Weights rounded anew (ASSAY_WEIGHT_Q8). A group of weights of magnitude at most w_max becomes
  * codes times w_max/c, c between 124 and 127: each code is off by half a unit, w_max/248 at most.
@@ -85,7 +86,7 @@ double assay_bound(const struct assay_arith *a, const struct assay_type_traits *
 
     double gamma = n * u / (1 - n * u);
     double underflow = leaves * a->exact_run * 0x1p-129;
-    double bound = gamma * (e->mag + 2 * e->coarse) + underflow;
+    double bound = gamma * (e->mag + 37 * e->coarse) + underflow;
     if (a->weight == ASSAY_WEIGHT_Q8)
         bound += e->coarse / 247 + 0x1.01p-11 * e->mag + 0x1p-18 * e->xabs;
     bool overflows = e->mag + bound > FLT_MAX || 0x1p23 * e->xabs > FLT_MAX;
