@@ -126,7 +126,7 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/ik/*.c impl/plugin/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
@@ -451,8 +451,12 @@ ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdic
 	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
 	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
 
+.PHONY: peers-ik
+peers-ik: ## Build ik_llama.cpp's ggml for this machine (ten minutes; cmake): the backend ik
+	$(Q)ci/peer-ik.sh build/peers/ik
+
 .PHONY: bench-peers
-bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): writes reports/bench-peers.md
+bench-peers: ## Time cpu beside ggml, ik_llama.cpp, OpenBLAS, all types (40 minutes): writes reports/bench-peers.md
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all
 	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md
