@@ -25,6 +25,7 @@ libsqlite3-dev    -
 libcriterion-dev  -
 gnuplot-nox       gnuplot
 jq                jq
+sqlite3           sqlite3
 hyperfine         hyperfine
 libxml2-utils     xmllint'
 debian_clang='

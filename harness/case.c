@@ -23,6 +23,7 @@ static const struct {
 } variant_table[] = {
     {"cpu", {"", "exact", NULL}},
     {"ggml", {"", "repack", NULL}},
+    {"ik", {"", "repack", NULL}},
 };
 
 const char *const *assay_backend_variants(const struct assay_backend *b) {

@@ -129,7 +129,7 @@ static size_t bar_rows(struct assay_plot_row *rows, struct legend *l, const json
 
 static void bar_plot(FILE *f, struct legend *l, const json_t *results, double m, double threads,
                      size_t record) {
-    struct assay_plot_row *rows = calloc(MAX_BARS, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows(MAX_BARS);
     char name[64], caption[160], variables[64];
 
     if (rows == NULL)
@@ -170,7 +170,7 @@ static bool group_seen(const json_t *results, size_t i) {
 
 static void roofline_plot(FILE *f, struct legend *l, const json_t *results, double threads,
                           size_t record) {
-    struct assay_plot_row *rows = calloc(MAX_POINTS, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows(MAX_POINTS);
     double bandwidth = 0, fp32 = 0, int8 = 0;
     char name[64], caption[160], variables[160];
     const json_t *result, *c;

@@ -60,6 +60,9 @@ void assay_plot_keep_in(const char *dir);
  * NULL: nothing did. */
 const char *assay_plot_keep_error(void);
 
+/* Zeroed rows for a plot, to be freed; NULL, noted (no_memory.h), if memory ran out. */
+struct assay_plot_row *assay_plot_rows(size_t n);
+
 /* Draws through gnuplot, inline as SVG. Where gnuplot is missing or fails, or there are no rows,
  * the figure is left out and false returned. */
 bool assay_html_plot(FILE *f, const struct assay_plot *p);

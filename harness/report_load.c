@@ -10,7 +10,7 @@ static void one(struct assay_report *r, const json_t *results, size_t number) {
     static const char *const headings[] = {"command", ">mean", ">± σ",           ">least",
                                            ">most",   ">runs", ">× the quickest"};
     size_t n = json_array_size(results), i;
-    struct assay_plot_row *rows = calloc(n + 1, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows(n + 1);
     struct assay_html_table t;
     const json_t *result;
     double best = INFINITY;

@@ -111,7 +111,7 @@ static void bar(struct assay_plot_row *row, const char *label, unsigned series, 
 
 static void plot(FILE *f, const char *model, const json_t *results, double disk, size_t number) {
     size_t n = 0, i;
-    struct assay_plot_row *rows = calloc(json_array_size(results) + 1, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows(json_array_size(results) + 1);
     double unit = disk >= 1 << 28 ? 1 << 30 : 1 << 20;
     char name[32], caption[256], variables[64];
     const json_t *row;
@@ -152,7 +152,7 @@ static void timeline(FILE *f, const char *model, const json_t *row, size_t recor
 
     phases = json_object_get(run, "phases");
     struct assay_plot_row *rows =
-        calloc(4 * json_array_size(points) + json_array_size(phases) + 1, sizeof *rows);
+        assay_plot_rows(4 * json_array_size(points) + json_array_size(phases) + 1);
     if (rows == NULL || json_array_size(points) < 8) { /* too short a run to be a course */
         free(rows);
         return;

@@ -182,6 +182,14 @@ static void legend(FILE *f, const struct assay_plot *p) {
     fputs("</ul>\n", f);
 }
 
+struct assay_plot_row *assay_plot_rows(size_t n) {
+    struct assay_plot_row *rows = calloc(n, sizeof *rows);
+
+    if (rows == NULL)
+        assay_no_memory_note();
+    return rows;
+}
+
 bool assay_html_plot(FILE *f, const struct assay_plot *p) {
     FILE *in, *out;
     bool ok = false;

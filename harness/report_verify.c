@@ -179,7 +179,7 @@ static void count_table(FILE *f, const struct grid *g) {
 
 /* One plot holds as many series as there are colours. */
 static void margin_plots(FILE *f, const struct grid *g) {
-    struct assay_plot_row *rows = calloc(g->n_types * ASSAY_PLOT_SERIES + 1, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows(g->n_types * ASSAY_PLOT_SERIES + 1);
     const char *series[ASSAY_PLOT_SERIES];
 
     if (rows == NULL)

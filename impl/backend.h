@@ -55,8 +55,8 @@ struct assay_backend {
      * store's rows and count are not 0. */
     enum assay_status (*gemm)(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                               size_t m, float *y, size_t ldy, struct assay_error *err);
-    /* Indexed product over `count` stores of one type and shape; the ids are in range. NULL: rows are
-     * grouped by expert and multiplied by gemm. */
+    /* Indexed product over `count` stores of one type and shape; the ids are in range. NULL: rows
+     * are grouped by expert and multiplied by gemm. */
     enum assay_status (*gemm_id)(struct assay_ctx *ctx, const struct assay_store *const *experts,
                                  size_t count, const struct assay_routing *r, const float *x,
                                  float *y, size_t ldy, struct assay_error *err);
@@ -69,7 +69,7 @@ struct assay_backend {
 
 /* The registered backends (registry.c). */
 extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay_backend_eager_f32,
-    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml;
+    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml, assay_backend_ik;
 
 /* Adds a backend to the end of the list, for the rest of the program's life; *b is borrowed. False
  * if its name is taken or ASSAY_MAX_BACKENDS are there already. */
