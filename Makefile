@@ -462,6 +462,13 @@ bench-peers: ## Time cpu beside ggml, ik_llama.cpp, OpenBLAS, all types (40 minu
 	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md
 	$(Q)mv $(BUILD)/bench-peers.md reports/bench-peers.md
 
+.PHONY: accuracy
+accuracy: ## Compare errors of cpu, its exact mode and the peers (two minutes): writes reports/accuracy.md
+	$(Q)ci/install-deps.sh
+	$(Q)$(REMAKE) all
+	$(Q)ci/accuracy.sh $(BUILD)/assay >$(BUILD)/accuracy.md
+	$(Q)mv $(BUILD)/accuracy.md reports/accuracy.md
+
 .PHONY: robustness
 robustness: ## Try every promise of robustness, hours of fuzzing aside: writes reports/robustness.md
 	$(Q)ci/install-deps.sh

@@ -14,7 +14,7 @@ set -eu
 assay=$1
 : "${TYPES:=$("$assay" types --json - | jq -r '.results[] | select(.backends | index("cpu")) | .type')}"
 : "${M:=1 2 4 8 16 32 64 128 512}" "${THREADS:=1,2}" "${SHAPES:=4096x4096 4096x14336}"
-: "${SAMPLES:=9}" "${MAX_TIME:=1}"
+: "${SAMPLES:=7}" "${MAX_TIME:=0.35}"
 if [ -z "${RECORDS:-}" ]; then
     RECORDS=$(mktemp -d)
     trap 'rm -rf "$RECORDS"' EXIT

@@ -12,6 +12,8 @@ struct assay_contestant {
     bool (*call)(void *user); /* one unit of work; false stops the measurement */
     void (*rest)(void *user); /* after each sample, to send idle threads to sleep; NULL: nothing */
     void *user;
+    double
+        known_ns; /* what a call took just before; 0: unknown. A long one is not warmed up again */
 
     /* Filled in by assay_measure. */
     size_t repeats; /* calls per sample */

@@ -55,8 +55,8 @@ struct assay_backend {
      * store's rows and count are not 0. */
     enum assay_status (*gemm)(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
                               size_t m, float *y, size_t ldy, struct assay_error *err);
-    /* Indexed product over `count` stores of one type and shape; the ids are in range. NULL: rows
-     * are grouped by expert and multiplied by gemm. */
+    /* Indexed product over `count` stores of one type and shape; the ids are in range. NULL:
+     * assay_gemm_id_grouped. */
     enum assay_status (*gemm_id)(struct assay_ctx *ctx, const struct assay_store *const *experts,
                                  size_t count, const struct assay_routing *r, const float *x,
                                  float *y, size_t ldy, struct assay_error *err);
@@ -99,6 +99,12 @@ void assay_plain_store_free(struct assay_store *s);
 enum assay_status assay_plain_rows(struct assay_ctx *ctx, const struct assay_store *w,
                                    const int64_t *ids, size_t count, float *y,
                                    struct assay_error *err);
+
+/* gemm_id: one product by gemm for each expert in use (experts.c). */
+enum assay_status assay_gemm_id_grouped(struct assay_ctx *ctx,
+                                        const struct assay_store *const *experts, size_t count,
+                                        const struct assay_routing *r, const float *x, float *y,
+                                        size_t ldy, struct assay_error *err);
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 

@@ -117,6 +117,19 @@ Test(bench_measure, repeats_calls_until_a_sample_is_long_enough) {
     free(c.ns);
 }
 
+Test(bench_measure, long_calls_are_not_warmed_up_again) {
+    char log[512] = "";
+    struct tally t = {.name = 'a', .log = log};
+    struct assay_measure_params p = brief;
+    struct assay_contestant c = {.call = count_call, .user = &t, .known_ns = 1e9};
+    size_t failed;
+
+    p.samples = 5;
+    cr_assert_eq(assay_measure(&p, &c, 1, &failed), 5);
+    cr_expect_eq(t.calls, 5);
+    free(c.ns);
+}
+
 Test(bench_measure, time_limit_ends_a_case_after_the_least_rounds) {
     char log[512] = "";
     struct tally t = {.name = 'a', .log = log};
