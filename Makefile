@@ -571,8 +571,12 @@ bench-load: ## Time loading MODEL and one pass as whole processes with hyperfine
 
 COMMITS ?= 36
 .PHONY: backfill
-backfill: ## Build, verify and time the last COMMITS (36) commits (half an hour): reports/history.jsonl
+backfill: ## Build, verify and time COMMITS (36) earlier commits (half an hour): reports/history.jsonl
 	$(Q)ci/backfill-history.sh reports/history.jsonl $(COMMITS)
+
+.PHONY: backfill-build
+backfill-build: ## Of that only the builds, which need no idle machine
+	$(Q)ci/backfill-history.sh --build reports/history.jsonl $(COMMITS)
 
 # ---- Upkeep ---------------------------------------------------------------------------------------
 

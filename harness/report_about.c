@@ -39,6 +39,7 @@ static void machine(FILE *f, const json_t *j) {
              assay_report_num(j, "machine.cores"), a, b, c, d);
     fact(f, "CPUs", text);
     fact(f, "System", assay_report_str(j, "machine.os", ""));
+    fact(f, "Clock governor", assay_report_str(j, "machine.governor", ""));
     snprintf(text, sizeof text, "%s, commit %.12s%s", assay_report_str(j, "assay.version", "?"),
              assay_report_str(j, "assay.commit", "unknown"),
              json_is_true(json_object_get(json_object_get(j, "assay"), "dirty"))

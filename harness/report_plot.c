@@ -30,8 +30,8 @@ static void settings(FILE *f, const struct assay_plot *p, enum medium medium) {
         [PAGE] = "svg dynamic size W, H font \"sans-serif,13\" noenhanced",
         [SVG_FILE] = "svg size W, H font \"sans-serif,13\" noenhanced background \"#ffffff\"",
         /* twice the size; its fonts are in points, of 4/3 pixels */
-        [PNG_FILE] = "pngcairo size 2 * W, 2 * H font \"sans-serif,13\" fontscale 1.5 linewidth 2 "
-                     "pointscale 2 noenhanced background \"#ffffff\"",
+        [PNG_FILE] = ("pngcairo size 2 * W, 2 * H font \"sans-serif,13\" fontscale 1.5 linewidth 2 "
+                      "pointscale 2 noenhanced background \"#ffffff\""),
     };
 
     fprintf(f, "TERMINAL = '%s'\n", terminals[medium]);

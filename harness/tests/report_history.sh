@@ -33,7 +33,10 @@ jq -nc '
               speedup: {median: $speedup, low95: ($speedup * 0.98), high95: ($speedup * 1.02)}}]}]}' >history.jsonl
 "$assay" history import history.jsonl --db h.db >out 2>err || { cat out err; exit 1; }
 tail -n 1 history.jsonl >last.json
-"$assay" report last.json --db h.db --commit-url https://example.org/commit/ -o page.html >out 2>err ||
+plots=
+if command -v gnuplot >/dev/null; then plots='--plots plots'; fi
+# shellcheck disable=SC2086 # two words, or none
+"$assay" report last.json --db h.db --commit-url https://example.org/commit/ -o page.html $plots >out 2>err ||
     { cat out err; exit 1; }
 
 bytes=$(wc -c <page.html)
@@ -44,6 +47,19 @@ bytes=$(wc -c <page.html)
 [ "$(count 'href="#commit-')" -eq 1 ] || fail 'changes of level that are none'
 if command -v gnuplot >/dev/null; then
     [ "$(count 'per commit</figcaption>')" -eq 8 ] || fail 'plots are missing'
+    for kind in svg png; do
+        n=0
+        for file in plots/history_*.$kind; do
+            case $kind:$(head -c 8 "$file" | tr -d '\211\r\n\032') in svg:'<?xml ve' | png:PNG) n=$((n + 1)) ;; esac
+        done
+        [ $n -eq 8 ] || fail "$n of 8 plots written as $kind"
+    done
+    "$assay" report last.json -o x.html --plots page.html/x >out 2>err
+    [ $? -eq 2 ] && grep -q '^assay report: --plots: page.html/x: ' err || fail "a bad folder for plots: $(cat err)"
+    "$assay" report last.json -o x.html --plots plots --format csv >out 2>err
+    [ $? -eq 2 ] && grep -q 'only with --format html' err || fail "plots of a table: $(cat err)"
+else
+    echo 'SKIP report_history: plots, no gnuplot'
 fi
 [ $failed = 0 ] && echo "report_history: passed ($bytes bytes)"
 exit $failed
