@@ -252,7 +252,7 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w
     const struct ik_store *s = (const struct ik_store *)w;
     const struct assay_ik_library *lib = c->lib;
     ik_quantise_fn quantise = quantiser(lib, s->act);
-    size_t in = w->in, act_bytes = lib->row_size(s->act, (int64_t)in);
+    size_t in = w->in, act_bytes = lib->row_size((int)s->act, (int64_t)in);
     bool ok = true;
 
     if (!grow_act(c, m * act_bytes))
