@@ -91,7 +91,8 @@ struct msl_runtime {
     /* Lane 0 does a matrix operation for all; the others leave their word that they came by. True
      * on lane 0. */
     int (*matrix)(struct msl_site at, const void *address);
-    /* The same address to every thread of the threadgroup. `id` numbers the variables of a kernel. */
+    /* The same address to every thread of the threadgroup. `id` numbers the variables of a kernel.
+     */
     void *(*threadgroup_variable)(unsigned id, unsigned size, unsigned align, const char *name);
     void (*fail)(struct msl_site at, const char *message);
     /* Checked mode only. `pc` is where the access stands. */

@@ -43,13 +43,28 @@ static const char *const fast_flags[] = {COMMON_FLAGS, TARGET_FLAGS, "-O2", NULL
 /* Out-of-line callbacks before every access; granularity 16, so that an access may count as aligned
  * only where its type says so. Vectorised or merged accesses would hide which element is wrong. */
 static const char *const checked_flags[] = {
-    COMMON_FLAGS, TARGET_FLAGS, "-O1", "-gline-tables-only", "-DMSL_CHECKED=1",
-    "-fno-vectorize", "-fno-slp-vectorize", "-fsanitize=kernel-address",
-    "-fsanitize=array-bounds,shift-exponent,integer-divide-by-zero", "-Xclang",
+    COMMON_FLAGS,
+    TARGET_FLAGS,
+    "-O1",
+    "-gline-tables-only",
+    "-DMSL_CHECKED=1",
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-fsanitize=kernel-address",
+    "-fsanitize=array-bounds,shift-exponent,integer-divide-by-zero",
+    "-Xclang",
     "-fsanitize-minimal-runtime",
-    "-mllvm", "-asan-instrumentation-with-call-threshold=0",
-    "-mllvm", "-asan-stack=0", "-mllvm", "-asan-globals=1", "-mllvm", "-asan-mapping-scale=4",
-    "-mllvm", "-asan-kernel-mem-intrinsic-prefix=1", NULL};
+    "-mllvm",
+    "-asan-instrumentation-with-call-threshold=0",
+    "-mllvm",
+    "-asan-stack=0",
+    "-mllvm",
+    "-asan-globals=1",
+    "-mllvm",
+    "-asan-mapping-scale=4",
+    "-mllvm",
+    "-asan-kernel-mem-intrinsic-prefix=1",
+    NULL};
 
 /* What the strict pass adds and takes away is in strict.c. */
 
@@ -62,7 +77,8 @@ static bool on_path(const char *program) {
     for (const char *p = path ? path : "/usr/bin:/bin"; *p != 0;) {
         size_t n = strcspn(p, ":");
         char file[PATH_MAX];
-        if (n > 0 && snprintf(file, sizeof file, "%.*s/%s", (int)n, p, program) < (int)sizeof file &&
+        if (n > 0 &&
+            snprintf(file, sizeof file, "%.*s/%s", (int)n, p, program) < (int)sizeof file &&
             access(file, X_OK) == 0)
             return true;
         p += n + (p[n] == ':');
@@ -141,8 +157,8 @@ static bool run(char **argv, const char *out, const char *log) {
 }
 
 static void remove_dir(const char *dir) {
-    static const char *const names[] = {"in.metal", "in.i",  "k.cpp", "strict.cpp", "log",
-                                        "out",      "k.so"};
+    static const char *const names[] = {"in.metal", "in.i", "k.cpp", "strict.cpp",
+                                        "log",      "out",  "k.so"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
@@ -156,9 +172,9 @@ static void remove_dir(const char *dir) {
 }
 
 /* The standard headers that a source may include: all of them are the one. */
-static const char *const standard_headers[] = {"metal_stdlib",  "metal_simdgroup",
-                                               "metal_simdgroup_matrix", "metal_atomic",
-                                               "metal_math", "simd/simd.h"};
+static const char *const standard_headers[] = {
+    "metal_stdlib", "metal_simdgroup", "metal_simdgroup_matrix",
+    "metal_atomic", "metal_math",      "simd/simd.h"};
 
 /* ---- Compilation ---- */
 
@@ -227,8 +243,18 @@ static bool preprocess(const struct job *j, const char *source, char **out) {
     free(t.data);
     if (!ok)
         return false;
-    char *argv[] = {(char *)j->clang, "-x", "c++", "-std=c++17", "-E", "-undef", "-nostdinc",
-                    "-D__METAL__=1", "-D__METAL_VERSION__=310", "-D__METAL_MACOS__=1", in, NULL};
+    char *argv[] = {(char *)j->clang,
+                    "-x",
+                    "c++",
+                    "-std=c++17",
+                    "-E",
+                    "-undef",
+                    "-nostdinc",
+                    "-D__METAL__=1",
+                    "-D__METAL_VERSION__=310",
+                    "-D__METAL_MACOS__=1",
+                    in,
+                    NULL};
     if (!run(argv, to, log))
         return diagnose(j, "preprocessing");
     if ((*out = read_file(to, NULL)) != NULL)
@@ -239,10 +265,11 @@ static bool preprocess(const struct job *j, const char *source, char **out) {
 
 /* Writes `file`: the library's declarations, then the translated source. */
 static bool write_unit(const struct job *j, const char *file, const char *text) {
-    static const char head[] = "#include \"abi.h\"\n"
-                               "static const struct msl_runtime *msl_runtime;\n"
-                               "#include \"metal_stdlib\"\n"
-                               "#define is_function_constant_defined(name) (msl_defined_##name != 0)\n";
+    static const char head[] =
+        "#include \"abi.h\"\n"
+        "static const struct msl_runtime *msl_runtime;\n"
+        "#include \"metal_stdlib\"\n"
+        "#define is_function_constant_defined(name) (msl_defined_##name != 0)\n";
     struct assay_text t = {0};
     assay_text_add(&t, head, sizeof head - 1);
     assay_text_printf(&t, "# 1 \"%s\"\n", j->name);
@@ -345,8 +372,8 @@ bool assay_soft_library_compile(const char *source, const char *name, enum assay
         return false;
     }
     /* Beside the result, so that it can be moved there in one step. */
-    if (snprintf(j.dir, sizeof j.dir, "%.*smsl-XXXXXX", slash ? (int)(slash - path + 1) : 0, path) >=
-            (int)sizeof j.dir ||
+    if (snprintf(j.dir, sizeof j.dir, "%.*smsl-XXXXXX", slash ? (int)(slash - path + 1) : 0,
+                 path) >= (int)sizeof j.dir ||
         mkdtemp(j.dir) == NULL) {
         snprintf(err, err_size, "%s: cannot write there: %s", path, strerror(errno));
         return false;

@@ -83,8 +83,8 @@ static bool check_dispatch(const struct assay_soft_dispatch *d, char *err, size_
     for (unsigned i = 0; i < 3; i++) {
         if (d->group[i] == 0 || d->threads[i] == 0 || d->group[i] > ASSAY_SOFT_MAX_THREADS) {
             snprintf(err, n, "%s: dispatch of %ux%ux%u threads in threadgroups of %ux%ux%u",
-                     k->name, d->threads[0], d->threads[1], d->threads[2], d->group[0],
-                     d->group[1], d->group[2]);
+                     k->name, d->threads[0], d->threads[1], d->threads[2], d->group[0], d->group[1],
+                     d->group[2]);
             return false;
         }
         threads *= d->group[i];
@@ -148,14 +148,12 @@ static void *work(void *user) {
         note_error(j, UINT64_MAX, "no memory for the stacks of a threadgroup");
         return NULL;
     }
-    if (assay_soft_module(d->library)->checked &&
-        (g->shadow = assay_soft_shadow_create(d)) == NULL)
+    if (assay_soft_module(d->library)->checked && (g->shadow = assay_soft_shadow_create(d)) == NULL)
         note_error(j, UINT64_MAX, "no memory for shadow memory");
     uint64_t i;
     while (!atomic_load(&j->failed) && (i = atomic_fetch_add(&j->next, 1)) < j->n_groups) {
         uint64_t k = (j->start + i * j->step) % j->n_groups;
-        uint32_t at[3] = {(uint32_t)(k % j->groups[0]),
-                          (uint32_t)(k / j->groups[0] % j->groups[1]),
+        uint32_t at[3] = {(uint32_t)(k % j->groups[0]), (uint32_t)(k / j->groups[0] % j->groups[1]),
                           (uint32_t)(k / j->groups[0] / j->groups[1])};
         uint32_t size[3];
         for (unsigned a = 0; a < 3; a++) {
@@ -177,8 +175,12 @@ bool assay_soft_run(const struct assay_soft_dispatch *d, char *err, size_t err_s
     pthread_t threads[MAX_WORKERS];
     if (!check_dispatch(d, err, err_size))
         return false;
-    struct job j = {.d = d, .lock = PTHREAD_MUTEX_INITIALIZER, .err = err, .err_size = err_size,
-                    .n_groups = 1, .step = 1};
+    struct job j = {.d = d,
+                    .lock = PTHREAD_MUTEX_INITIALIZER,
+                    .err = err,
+                    .err_size = err_size,
+                    .n_groups = 1,
+                    .step = 1};
     for (unsigned a = 0; a < 3; a++) {
         j.groups[a] = (d->threads[a] + d->group[a] - 1) / d->group[a];
         j.n_groups *= j.groups[a];

@@ -309,13 +309,14 @@ static void report_deadlock(struct soft_group *g) {
     const struct soft_fibre *f = at_simd ? at_simd : at_barrier;
     char other[160] = "the others have returned";
     if (at_simd != NULL && at_barrier != NULL)
-        snprintf(other, sizeof other, "thread %u waits at threadgroup_barrier of line %u", i_barrier,
-                 at_barrier->at.line);
+        snprintf(other, sizeof other, "thread %u waits at threadgroup_barrier of line %u",
+                 i_barrier, at_barrier->at.line);
     const uint32_t *p = g->position;
-    snprintf(g->error, sizeof g->error,
-             "%s, threadgroup (%u,%u,%u): divergence: thread %u waits for ever at %s of line %u; %s",
-             g->dispatch->kernel->name, p[0], p[1], p[2], at_simd ? i_simd : i_barrier, f->at.what,
-             f->at.line, other);
+    snprintf(
+        g->error, sizeof g->error,
+        "%s, threadgroup (%u,%u,%u): divergence: thread %u waits for ever at %s of line %u; %s",
+        g->dispatch->kernel->name, p[0], p[1], p[2], at_simd ? i_simd : i_barrier, f->at.what,
+        f->at.line, other);
     g->failed = true;
 }
 
@@ -338,8 +339,7 @@ bool assay_soft_group_run(struct soft_group *g, const struct assay_soft_dispatch
         if (p->kind == MSL_THREADGROUP)
             g->arguments[p->index] = take(g, d->threadgroup_bytes[p->index], p->align, p->name);
         else if (p->kind == MSL_BUFFER)
-            g->buffers[p->index] =
-                (char *)d->buffers[p->index].base + d->buffers[p->index].offset;
+            g->buffers[p->index] = (char *)d->buffers[p->index].base + d->buffers[p->index].offset;
     }
     for (unsigned k = 0; k * MSL_LANES < g->n_threads; k++) {
         struct soft_simdgroup *s = &g->simdgroups[k];

@@ -49,7 +49,7 @@ struct soft_group {
     uint64_t random;
     uint32_t number, position[3]; /* of the threadgroup in the grid */
     void *buffers[MSL_MAX_BUFFERS], *arguments[MSL_MAX_BUFFERS];
-    char *arena; /* threadgroup memory */
+    char *arena;        /* threadgroup memory */
     size_t arena_used;  /* with gaps */
     size_t arena_bytes; /* without: what the limit is for */
     void *variables[SOFT_VARIABLES];
@@ -63,8 +63,8 @@ struct soft_group {
 struct soft_group *assay_soft_group_get(unsigned threads);
 void assay_soft_group_put(struct soft_group *g);
 
-/* Runs threadgroup `number` of the dispatch, which lies at `position` and has `size` threads in each
- * direction. False: g->error says why. */
+/* Runs threadgroup `number` of the dispatch, which lies at `position` and has `size` threads in
+ * each direction. False: g->error says why. */
 bool assay_soft_group_run(struct soft_group *g, const struct assay_soft_dispatch *d,
                           uint32_t number, const uint32_t position[3], const uint32_t size[3]);
 

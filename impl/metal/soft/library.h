@@ -19,6 +19,7 @@ void assay_soft_find_image(struct assay_soft_library *lib);
 
 /* The place in the source that `pc`, an address after a call, belongs to: "q4_k.metal:12", or "" if
  * it can't be told. */
-void assay_soft_source_line(const struct assay_soft_library *lib, uintptr_t pc, char *out, size_t n);
+void assay_soft_source_line(const struct assay_soft_library *lib, uintptr_t pc, char *out,
+                            size_t n);
 
 #endif

@@ -31,8 +31,9 @@ struct scan {
     char file[256];
     struct constant constants[MSL_MAX_CONSTANTS];
     size_t n_constants;
-    struct assay_text body, tail, list; /* the source so far; descriptors; rows of the kernel table */
-    size_t copied;                      /* bytes of `work` that `body` has */
+    struct assay_text body, tail,
+        list;      /* the source so far; descriptors; rows of the kernel table */
+    size_t copied; /* bytes of `work` that `body` has */
     unsigned n_kernels;
     bool strict, failed;
     char *err;
@@ -179,8 +180,8 @@ static size_t past(const struct scan *s, size_t i) {
 /* ---- Attributes ---- */
 
 /* "[[ word ( number ) ]]" at token i; *end is the token after it. */
-static bool attribute(struct scan *s, size_t i, struct token *word, unsigned *number, bool *numbered,
-                      size_t *end) {
+static bool attribute(struct scan *s, size_t i, struct token *word, unsigned *number,
+                      bool *numbered, size_t *end) {
     const struct token *t = s->tokens + i;
     if (t[1].kind != WORD)
         return complain(s, t->line, "attribute without a name");
@@ -191,8 +192,8 @@ static bool attribute(struct scan *s, size_t i, struct token *word, unsigned *nu
     if (is(&t[k], "(")) {
         char *rest;
         unsigned long v = strtoul(t[k + 1].at, &rest, 0);
-        if (t[k + 1].kind != NUMBER || !is(&t[k + 2], ")") ||
-            rest != t[k + 1].at + t[k + 1].len || v > UINT32_MAX)
+        if (t[k + 1].kind != NUMBER || !is(&t[k + 2], ")") || rest != t[k + 1].at + t[k + 1].len ||
+            v > UINT32_MAX)
             return complain(s, t->line, "%.*s needs one number", (int)word->len, word->at);
         *number = (unsigned)v;
         *numbered = true;
@@ -229,7 +230,8 @@ static bool parse_parameter(struct scan *s, size_t from, size_t to, struct param
     if (a == to)
         return complain(s, first->line, "kernel parameter without an attribute");
     if (a < from + 2 || s->tokens[a - 1].kind != WORD)
-        return complain(s, first->line, "kernel parameter: type, name and attribute, in this order");
+        return complain(s, first->line,
+                        "kernel parameter: type, name and attribute, in this order");
     struct token word;
     unsigned number;
     bool numbered;
@@ -237,8 +239,8 @@ static bool parse_parameter(struct scan *s, size_t from, size_t to, struct param
         return false;
     if (end != to)
         return complain(s, first->line, "kernel parameter with something after its attribute");
-    *p = (struct parameter){.name = s->tokens[a - 1], .from = *first, .last = s->tokens[a - 2],
-                            .index = number};
+    *p = (struct parameter){
+        .name = s->tokens[a - 1], .from = *first, .last = s->tokens[a - 2], .index = number};
     bool pointer = is(&p->last, "*"), reference = is(&p->last, "&");
     p->constant = has_word(s, from, a, "constant");
     bool in_device = has_word(s, from, a, "device");
@@ -334,8 +336,9 @@ static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
             return true; /* a pointer to threadgroup memory */
         if (is(t, "="))
             return complain(s, t->line, "threadgroup variable with an initial value");
-        if (k > from && t->kind == WORD && (k + 1 == end || is(&s->tokens[k + 1], "[") ||
-                                            is(&s->tokens[k + 1], "[[") || is(&s->tokens[k + 1], ",")))
+        if (k > from && t->kind == WORD &&
+            (k + 1 == end || is(&s->tokens[k + 1], "[") || is(&s->tokens[k + 1], "[[") ||
+             is(&s->tokens[k + 1], ",")))
             break;
     }
     if (k == end)
@@ -356,7 +359,8 @@ static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
             return complain(s, name->line, "threadgroup variable %.*s: not understood",
                             (int)name->len, name->at);
         const char *d = s->tokens[dims].at;
-        assay_text_printf(&s->body, "auto &%.*s = msl::threadgroup_variable<%.*s %.*s>(%u, \"%.*s\"); ",
+        assay_text_printf(&s->body,
+                          "auto &%.*s = msl::threadgroup_variable<%.*s %.*s>(%u, \"%.*s\"); ",
                           (int)name->len, name->at, type_len, type,
                           (int)(s->tokens[k - 1].at + s->tokens[k - 1].len - d) * (k > dims), d,
                           (*id)++, (int)name->len, name->at);
@@ -404,8 +408,8 @@ static bool parse_kernel(struct scan *s, size_t *i, unsigned max_threads) {
             if (params[j].kind == params[n].kind && params[j].index == params[n].index &&
                 params[n].kind != MSL_BUILTIN)
                 return complain(s, params[n].name.line, "%.*s and %.*s have the same index",
-                                (int)params[j].name.len, params[j].name.at,
-                                (int)params[n].name.len, params[n].name.at);
+                                (int)params[j].name.len, params[j].name.at, (int)params[n].name.len,
+                                params[n].name.at);
         n++;
         from = k + 1;
     }
@@ -445,7 +449,8 @@ static bool function_constant(struct scan *s, size_t *i) {
         return false;
     const struct token *name = &s->tokens[a - 1];
     if (a != from + 3 || name->kind != WORD || !is(&s->tokens[end], ";"))
-        return complain(s, word.line, "constant T NAME [[function_constant(n)]]; with scalar T expected");
+        return complain(s, word.line,
+                        "constant T NAME [[function_constant(n)]]; with scalar T expected");
     if (number >= MSL_MAX_CONSTANTS || s->n_constants == MSL_MAX_CONSTANTS)
         return complain(s, word.line, "function_constant(n) with n < %u", MSL_MAX_CONSTANTS);
     for (size_t k = 0; k < s->n_constants; k++)
@@ -455,13 +460,14 @@ static bool function_constant(struct scan *s, size_t *i) {
     s->constants[s->n_constants++] = (struct constant){*name, *type, *type, number};
     if (!s->strict) {
         copy_to(s, s->tokens[from].at);
-        assay_text_printf(&s->body,
-                          "static %.*s msl_value_%.*s; static unsigned char msl_defined_%.*s; "
-                          "extern \"C\" { extern const %.*s %.*s __attribute__((alias(\"_ZL%zumsl_value_%.*s\"), "
-                          "visibility(\"hidden\"))); }",
-                          (int)type->len, type->at, (int)name->len, name->at, (int)name->len,
-                          name->at, (int)type->len, type->at, (int)name->len, name->at,
-                          strlen("msl_value_") + name->len, (int)name->len, name->at);
+        assay_text_printf(
+            &s->body,
+            "static %.*s msl_value_%.*s; static unsigned char msl_defined_%.*s; "
+            "extern \"C\" { extern const %.*s %.*s __attribute__((alias(\"_ZL%zumsl_value_%.*s\"), "
+            "visibility(\"hidden\"))); }",
+            (int)type->len, type->at, (int)name->len, name->at, (int)name->len, name->at,
+            (int)type->len, type->at, (int)name->len, name->at, strlen("msl_value_") + name->len,
+            (int)name->len, name->at);
         for (const char *c = s->tokens[from].at; c < s->tokens[end].at; c++)
             if (*c == '\n')
                 assay_text_add(&s->body, c, 1);
@@ -485,14 +491,16 @@ static bool program_scope(struct scan *s) {
             depth++;
         else if (is(t, "}") || is(t, ")"))
             depth--;
-        else if (depth == 0 && is(t, "[[") && is(&s->tokens[i + 1], "max_total_threads_per_threadgroup")) {
+        else if (depth == 0 && is(t, "[[") &&
+                 is(&s->tokens[i + 1], "max_total_threads_per_threadgroup")) {
             struct token word;
             bool numbered;
             size_t end;
             if (!attribute(s, i, &word, &max_threads, &numbered, &end))
                 return false;
             if (!is(&s->tokens[end], "kernel") || max_threads == 0)
-                return complain(s, t->line, "max_total_threads_per_threadgroup(n) before kernel, n > 0");
+                return complain(s, t->line,
+                                "max_total_threads_per_threadgroup(n) before kernel, n > 0");
             blank(t, &s->tokens[end - 1]);
             i = end - 1;
         } else if (is(t, "kernel")) {
@@ -535,19 +543,21 @@ static void finish(struct scan *s) {
                 s->tokens[i + 2].len == c->name.len &&
                 memcmp(s->tokens[i + 2].at, c->name.at, c->name.len) == 0)
                 optional = true;
-        assay_text_printf(o, "{%u, sizeof(%.*s), \"%.*s\", \"%.*s\", &msl_value_%.*s, &msl_defined_%.*s, %d},\n",
-                          c->index, (int)c->name.len, c->name.at, (int)c->name.len, c->name.at,
-                          (int)c->type_from.len, c->type_from.at, (int)c->name.len, c->name.at,
-                          (int)c->name.len, c->name.at, optional);
+        assay_text_printf(
+            o, "{%u, sizeof(%.*s), \"%.*s\", \"%.*s\", &msl_value_%.*s, &msl_defined_%.*s, %d},\n",
+            c->index, (int)c->name.len, c->name.at, (int)c->name.len, c->name.at,
+            (int)c->type_from.len, c->type_from.at, (int)c->name.len, c->name.at, (int)c->name.len,
+            c->name.at, optional);
     }
-    assay_text_printf(o, "{}};\n#define MSL_N_KERNELS %u\n#define MSL_N_CONSTANTS %zu\n"
-                         "#include \"metal_soft_module\"\n",
+    assay_text_printf(o,
+                      "{}};\n#define MSL_N_KERNELS %u\n#define MSL_N_CONSTANTS %zu\n"
+                      "#include \"metal_soft_module\"\n",
                       s->n_kernels, s->n_constants);
 }
 
 bool assay_soft_scan(const char *text, bool strict, char **out, char *err, size_t err_size) {
-    struct scan s = {.text = text, .strict = strict, .err = err, .err_size = err_size,
-                     .file = "program_source"};
+    struct scan s = {
+        .text = text, .strict = strict, .err = err, .err_size = err_size, .file = "program_source"};
     s.work = strdup(text);
     bool ok = s.work != NULL && tokenise(&s) && program_scope(&s);
     if (ok) {

@@ -77,9 +77,11 @@ struct assay_soft_shadow *assay_soft_shadow_create(const struct assay_soft_dispa
         const struct assay_soft_binding *b = &d->buffers[p->index];
         uintptr_t base = (uintptr_t)b->base;
         s->regions[s->n_regions++] =
-            (struct region){.lo = base + b->offset, .hi = base + b->length,
+            (struct region){.lo = base + b->offset,
+                            .hi = base + b->length,
                             .writable = p->writable && !b->bytes,
-                            .memory = add_memory(s, base, base + b->length), .name = p->name,
+                            .memory = add_memory(s, base, base + b->length),
+                            .name = p->name,
                             .index = p->index};
     }
     s->n_buffers = s->n_regions;
@@ -115,14 +117,17 @@ void assay_soft_shadow_group(struct assay_soft_shadow *s) {
 void assay_soft_shadow_threadgroup(struct assay_soft_shadow *s, const char *base, size_t size,
                                    const char *name) {
     if (s->arena.cells == NULL && (s->arena.cells = map_cells(SOFT_ARENA)) == NULL)
-        return; /* then the accesses count as out of bounds */
+        return;             /* then the accesses count as out of bounds */
     if (s->arena.lo == 0) { /* the first of this threadgroup; none lies below it */
         s->arena.lo = (uintptr_t)base;
         s->arena.hi = s->arena.lo + SOFT_ARENA;
     }
-    s->regions[s->n_regions++] =
-        (struct region){.lo = (uintptr_t)base, .hi = (uintptr_t)base + size, .writable = true,
-                        .threadgroup = true, .memory = &s->arena, .name = name};
+    s->regions[s->n_regions++] = (struct region){.lo = (uintptr_t)base,
+                                                 .hi = (uintptr_t)base + size,
+                                                 .writable = true,
+                                                 .threadgroup = true,
+                                                 .memory = &s->arena,
+                                                 .name = name};
 }
 
 /* ---- Reports ---- */
@@ -263,8 +268,9 @@ static void check_image(struct soft_group *g, uintptr_t address, size_t size, bo
         if (address - lo >= v->size_with_redzone || address + size <= lo + v->size)
             continue;
         place_text(g, place, at, sizeof at);
-        assay_soft_group_fail(g, "out-of-bounds read of %zu bytes at byte %zu of '%s' of %lu bytes, at %s",
-                              size, (size_t)(address - lo), v->name, v->size, at);
+        assay_soft_group_fail(
+            g, "out-of-bounds read of %zu bytes at byte %zu of '%s' of %lu bytes, at %s", size,
+            (size_t)(address - lo), v->name, v->size, at);
     }
     if (write) {
         place_text(g, place, at, sizeof at);
@@ -327,7 +333,8 @@ void assay_soft_shadow_access(struct soft_group *g, uintptr_t address, size_t si
 
 void assay_soft_shadow_matrix(struct soft_group *g, uintptr_t address, size_t size, bool write,
                               unsigned line) {
-    struct record me = {.group = g->number + 1, .place = LINE | line,
+    struct record me = {.group = g->number + 1,
+                        .place = LINE | line,
                         .thread = (uint16_t)(WHOLE | g->current / MSL_LANES)};
     check(g, address, size, write, &me);
 }

@@ -13,9 +13,9 @@ enum assay_soft_mode { ASSAY_SOFT_FAST, ASSAY_SOFT_CHECKED };
 
 /* What the device says of itself, and holds dispatches to: an Apple7 GPU (M1), Metal feature set
  * tables. */
-#define ASSAY_SOFT_MAX_THREADS 1024u        /* of a threadgroup */
-#define ASSAY_SOFT_MAX_THREADGROUP 32768u   /* bytes of threadgroup memory */
-#define ASSAY_SOFT_MAX_BYTES 4096u          /* setBytes */
+#define ASSAY_SOFT_MAX_THREADS 1024u      /* of a threadgroup */
+#define ASSAY_SOFT_MAX_THREADGROUP 32768u /* bytes of threadgroup memory */
+#define ASSAY_SOFT_MAX_BYTES 4096u        /* setBytes */
 
 struct assay_soft_library;
 

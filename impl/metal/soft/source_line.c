@@ -33,7 +33,8 @@ static int note_image(struct dl_phdr_info *info, size_t size, void *user) {
 
 void assay_soft_find_image(struct assay_soft_library *lib) { dl_iterate_phdr(note_image, lib); }
 
-/* addr2line's lines "file:number", innermost first: the first that is not the standard library's. */
+/* addr2line's lines "file:number", innermost first: the first that is not the standard library's.
+ */
 static void pick_line(FILE *f, char *out, size_t n) {
     char line[1024];
     while (fgets(line, sizeof line, f) != NULL) {

@@ -34,5 +34,5 @@ assay_soft_switch:
     add sp, sp, #160
     ret
     .size assay_soft_switch, . - assay_soft_switch
-    .section .note.GNU-stack, "", %progbits
 #endif
+    .section .note.GNU-stack, "", %progbits

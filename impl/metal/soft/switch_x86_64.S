@@ -22,5 +22,5 @@ assay_soft_switch:
     popq %rbp
     ret
     .size assay_soft_switch, . - assay_soft_switch
-    .section .note.GNU-stack, "", @progbits
 #endif
+    .section .note.GNU-stack, "", %progbits

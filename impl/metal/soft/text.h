@@ -35,8 +35,8 @@ static inline void assay_text_add(struct assay_text *t, const char *s, size_t n)
     t->data[t->len] = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static inline void
-assay_text_printf(struct assay_text *t, const char *fmt, ...) {
+__attribute__((format(printf, 2, 3))) static inline void assay_text_printf(struct assay_text *t,
+                                                                           const char *fmt, ...) {
     char small[1024];
     va_list ap;
     va_start(ap, fmt);
