@@ -227,6 +227,7 @@ endif
 
 $(BUILD)/$(SOFT)/tests/%.o: ISA_FLAGS = -DASSAY_TEST_SOFT='"$(abspath $(SOFT))"' \
                                         -DASSAY_TEST_CACHE='"$(abspath $(BUILD))/metal-cache"'
+$(BUILD)/$(SOFT)/tests/host.o: ISA_FLAGS =
 -include $(SOFT_OBJ:.o=.d) $(BUILD)/$(SOFT)/tools/msl_compile.d
 else
 .PHONY: check-metal-host

@@ -121,6 +121,7 @@ struct msl_globals {
 /* What a library exports, as msl_module. */
 struct msl_module {
     unsigned abi, checked;
+    const char *source; /* the file's name */
     const struct msl_kernel *kernels;
     unsigned n_kernels;
     const struct msl_function_constant *constants;

@@ -41,7 +41,8 @@ static const char *const compilers[] = {"clang-16", "clang-17", "clang-18", "cla
 static const char *const fast_flags[] = {COMMON_FLAGS, TARGET_FLAGS, "-O2", NULL};
 
 /* Out-of-line callbacks before every access; granularity 16, so that an access may count as aligned
- * only where its type says so. Vectorised or merged accesses would hide which element is wrong. */
+ * only where its type says so. Vectorised or merged accesses would hide which element is wrong. A
+ * write that follows a read of the same address is told too: for a race it makes the difference. */
 static const char *const checked_flags[] = {
     COMMON_FLAGS,
     TARGET_FLAGS,
@@ -62,6 +63,8 @@ static const char *const checked_flags[] = {
     "-asan-globals=1",
     "-mllvm",
     "-asan-mapping-scale=4",
+    "-mllvm",
+    "-asan-opt-same-temp=0",
     "-mllvm",
     "-asan-kernel-mem-intrinsic-prefix=1",
     NULL};
@@ -272,7 +275,7 @@ static bool write_unit(const struct job *j, const char *file, const char *text) 
         "#define is_function_constant_defined(name) (msl_defined_##name != 0)\n";
     struct assay_text t = {0};
     assay_text_add(&t, head, sizeof head - 1);
-    assay_text_printf(&t, "# 1 \"%s\"\n", j->name);
+    assay_text_printf(&t, "#define MSL_SOURCE \"%s\"\n# 1 \"%s\"\n", j->name, j->name);
     assay_text_add(&t, text, strlen(text));
     bool ok = !t.failed && write_file(j->dir, file, t.data, t.len, j->err, j->err_size);
     if (t.failed)

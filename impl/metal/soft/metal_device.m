@@ -195,12 +195,13 @@ static MTLDataType type_named(const char *name) {
     return b;
 }
 - (id<MTLBuffer>)newBufferWithLength:(NSUInteger)length options:(MTLResourceOptions)options {
-    /* Pages of their own and zeros, as a fresh Metal buffer has. */
+    /* Pages of their own and zeros, as a fresh Metal buffer has; a page more, so that what runs over
+     * the end does not land in the next buffer. */
     NSUInteger page = (NSUInteger)sysconf(_SC_PAGESIZE);
     void *base;
     (void)options;
     if (length == 0 || length > [self maxBufferLength] ||
-        posix_memalign(&base, page, (length + page - 1) / page * page) != 0)
+        posix_memalign(&base, page, (length + 2 * page - 1) / page * page) != 0)
         return nil;
     memset(base, 0, length);
     return [self newBufferAt:base length:length owned:YES];

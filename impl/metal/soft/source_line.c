@@ -35,15 +35,17 @@ void assay_soft_find_image(struct assay_soft_library *lib) { dl_iterate_phdr(not
 
 /* addr2line's lines "file:number", innermost first: the first that is not the standard library's.
  */
-static void pick_line(FILE *f, char *out, size_t n) {
+static void pick_line(FILE *f, const char *source, char *out, size_t n) {
     char line[1024];
     while (fgets(line, sizeof line, f) != NULL) {
         char *name = strrchr(line, '/');
         name = name ? name + 1 : line;
         name[strcspn(name, " \n")] = 0;
-        if (strncmp(name, "metal_", 6) == 0 || *name == '?')
+        char *colon = strchr(name, ':');
+        if (colon == NULL || strncmp(name, "metal_s", 7) == 0 || *name == '?' ||
+            strncmp(name, "descriptors:", 12) == 0)
             continue;
-        snprintf(out, n, "%s", name);
+        snprintf(out, n, "%s%s", source, colon); /* the only other file there is */
         return;
     }
 }
@@ -69,7 +71,7 @@ void assay_soft_source_line(const struct assay_soft_library *lib, uintptr_t pc, 
     close(fd[1]);
     FILE *f = started ? fdopen(fd[0], "r") : NULL;
     if (f != NULL) {
-        pick_line(f, out, n);
+        pick_line(f, lib->module->source, out, n);
         fclose(f);
     } else {
         close(fd[0]);
