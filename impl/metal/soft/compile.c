@@ -69,7 +69,25 @@ static const char *const checked_flags[] = {
     "-asan-kernel-mem-intrinsic-prefix=1",
     NULL};
 
-/* What the strict pass adds and takes away is in strict.c. */
+/* The strict pass: types only, in OpenCL C++, whose address spaces are MSL's. Program-scope
+ * variables must be constant, as in MSL; that feature takes the others with it. The generic address
+ * space, which MSL lacks, stays on: without it this compiler can't copy structs; the scanner looks
+ * for pointers that name no space instead. */
+static const char *const strict_flags[] = {
+    "-x",
+    "clcpp",
+    "-cl-no-stdinc",
+    "-cl-std=clc++2021",
+    "--target=spir64",
+    "-fsyntax-only",
+    "-fno-lax-vector-conversions",
+    "-Wno-unknown-pragmas",
+    "-DMSL_STRICT=1",
+    "-Werror=unknown-attributes",
+    "-Werror=return-type",
+    "-Xclang",
+    "-cl-ext=-__opencl_c_device_enqueue,-__opencl_c_program_scope_global_variables",
+    NULL};
 
 /* ---- Small helpers ---- */
 
@@ -160,7 +178,7 @@ static bool run(char **argv, const char *out, const char *log) {
 }
 
 static void remove_dir(const char *dir) {
-    static const char *const names[] = {"in.metal", "in.i", "k.cpp", "strict.cpp",
+    static const char *const names[] = {"in.metal", "in.i", "k.cpp", "strict.cl",
                                         "log",      "out",  "k.so"};
     char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -267,15 +285,9 @@ static bool preprocess(const struct job *j, const char *source, char **out) {
 }
 
 /* Writes `file`: the library's declarations, then the translated source. */
-static bool write_unit(const struct job *j, const char *file, const char *text) {
-    static const char head[] =
-        "#include \"abi.h\"\n"
-        "static const struct msl_runtime *msl_runtime;\n"
-        "#include \"metal_stdlib\"\n"
-        "#define is_function_constant_defined(name) (msl_defined_##name != 0)\n";
+static bool write_unit(const struct job *j, const char *file, const char *head, const char *text) {
     struct assay_text t = {0};
-    assay_text_add(&t, head, sizeof head - 1);
-    assay_text_printf(&t, "#define MSL_SOURCE \"%s\"\n# 1 \"%s\"\n", j->name, j->name);
+    assay_text_printf(&t, "%s#define MSL_SOURCE \"%s\"\n# 1 \"%s\"\n", head, j->name, j->name);
     assay_text_add(&t, text, strlen(text));
     bool ok = !t.failed && write_file(j->dir, file, t.data, t.len, j->err, j->err_size);
     if (t.failed)
@@ -284,37 +296,62 @@ static bool write_unit(const struct job *j, const char *file, const char *text) 
     return ok;
 }
 
-static bool compile_unit(const struct job *j) {
-    const char *const *flags = j->mode == ASSAY_SOFT_CHECKED ? checked_flags : fast_flags;
-    char include[PATH_MAX], in[PATH_MAX], so[PATH_MAX], log[PATH_MAX], *argv[96];
+static bool run_clang(const struct job *j, const char *const *flags, const char *file,
+                      const char *so) {
+    char include[PATH_MAX], in[PATH_MAX], out[PATH_MAX], log[PATH_MAX], *argv[96];
     size_t n = 0;
     snprintf(include, sizeof include, "-I%s", j->dir);
-    snprintf(in, sizeof in, "%s/k.cpp", j->dir);
-    snprintf(so, sizeof so, "%s/k.so", j->dir);
+    snprintf(in, sizeof in, "%s/%s", j->dir, file);
     snprintf(log, sizeof log, "%s/log", j->dir);
     argv[n++] = (char *)j->clang;
     for (; *flags != NULL; flags++)
         argv[n++] = (char *)*flags;
     argv[n++] = include;
-    argv[n++] = "-o";
-    argv[n++] = so;
     argv[n++] = in;
-    argv[n++] = "-lm";
+    if (so != NULL) {
+        snprintf(out, sizeof out, "%s/%s", j->dir, so);
+        argv[n++] = "-o";
+        argv[n++] = out;
+        argv[n++] = "-lm";
+    }
     argv[n] = NULL;
     return run(argv, "/dev/null", log) || diagnose(j, "compiling");
 }
 
+static bool strict_pass(const struct job *j, const char *text) {
+    static const char head[] = "#include \"metal_stdlib\"\n"
+                               "#define is_function_constant_defined(name) true\n";
+    char *unit = NULL;
+    bool ok = assay_soft_scan(text, true, &unit, j->err, j->err_size) &&
+              write_unit(j, "strict.cl", head, unit) &&
+              run_clang(j, strict_flags, "strict.cl", NULL);
+    free(unit);
+    return ok;
+}
+
+static bool compile_unit(const struct job *j, const char *text) {
+    static const char head[] =
+        "#include \"abi.h\"\n"
+        "static const struct msl_runtime *msl_runtime;\n"
+        "#include \"metal_stdlib\"\n"
+        "#define is_function_constant_defined(name) (msl_defined_##name != 0)\n";
+    char *unit = NULL;
+    bool ok =
+        assay_soft_scan(text, false, &unit, j->err, j->err_size) &&
+        write_unit(j, "k.cpp", head, unit) &&
+        run_clang(j, j->mode == ASSAY_SOFT_CHECKED ? checked_flags : fast_flags, "k.cpp", "k.so");
+    free(unit);
+    return ok;
+}
+
 static bool translate(const struct job *j, const char *source) {
-    char *text = NULL, *unit = NULL;
+    char *text = NULL;
     for (size_t i = 0; i < assay_soft_n_headers; i++)
         if (!write_file(j->dir, assay_soft_headers[i].name, assay_soft_headers[i].data,
                         assay_soft_headers[i].size, j->err, j->err_size))
             return false;
-    bool ok = preprocess(j, source, &text) &&
-              assay_soft_scan(text, false, &unit, j->err, j->err_size) &&
-              write_unit(j, "k.cpp", unit) && compile_unit(j);
+    bool ok = preprocess(j, source, &text) && strict_pass(j, text) && compile_unit(j, text);
     free(text);
-    free(unit);
     return ok;
 }
 

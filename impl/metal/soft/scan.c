@@ -343,10 +343,6 @@ static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
     }
     if (k == end)
         return complain(s, s->tokens[from].line, "threadgroup variable without a name");
-    if (s->strict) {
-        *i = end;
-        return true;
-    }
     const char *type = s->tokens[from].at;
     int type_len = (int)(s->tokens[k - 1].at + s->tokens[k - 1].len - type);
     copy_to(s, s->tokens[*i].at);
@@ -359,11 +355,12 @@ static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
             return complain(s, name->line, "threadgroup variable %.*s: not understood",
                             (int)name->len, name->at);
         const char *d = s->tokens[dims].at;
-        assay_text_printf(&s->body,
-                          "auto &%.*s = msl::threadgroup_variable<%.*s %.*s>(%u, \"%.*s\"); ",
-                          (int)name->len, name->at, type_len, type,
-                          (int)(s->tokens[k - 1].at + s->tokens[k - 1].len - d) * (k > dims), d,
-                          (*id)++, (int)name->len, name->at);
+        assay_text_printf(
+            &s->body,
+            "auto &%.*s = msl::threadgroup_variable<threadgroup %.*s %.*s>(%u, \"%.*s\"); ",
+            (int)name->len, name->at, type_len, type,
+            (int)(s->tokens[k - 1].at + s->tokens[k - 1].len - d) * (k > dims), d, (*id)++,
+            (int)name->len, name->at);
         k++;
     }
     /* As many lines as the declaration had. */
@@ -525,6 +522,76 @@ static bool program_scope(struct scan *s) {
     return true;
 }
 
+/* ---- Pointers and references need an address space (MSL 4.1) ---- */
+
+static bool address_space(const struct token *t) {
+    return is(t, "device") || is(t, "constant") || is(t, "threadgroup") || is(t, "thread");
+}
+
+/* A parameter list at program scope: every declarator with * or & names its address space. */
+static bool check_parameters(struct scan *s, size_t open) {
+    size_t close = past(s, open) - 1;
+    bool pointer = false, space = false, value = false;
+    for (size_t i = open + 1; i <= close; i++) {
+        const struct token *t = &s->tokens[i];
+        if (i == close || is(t, ",")) {
+            if (pointer && !space)
+                return complain(s, s->tokens[i - 1].line,
+                                "pointer or reference parameter '%.*s' without an address space",
+                                (int)s->tokens[i - 1].len, s->tokens[i - 1].at);
+            pointer = space = value = false;
+        } else if (is(t, "=")) {
+            value = true; /* a default argument may multiply */
+        } else if (address_space(t)) {
+            space = true;
+        } else if (!value && (is(t, "*") || is(t, "&"))) {
+            pointer = true;
+        }
+    }
+    return true;
+}
+
+/* "T *p =", "const T &r =" or "T *p;" at the beginning of a statement. */
+static bool check_statement(struct scan *s, size_t i) {
+    const struct token *t = &s->tokens[i];
+    size_t k = 0;
+    while (t[k].kind == WORD && !address_space(&t[k]) && !is(&t[k], "return"))
+        k++;
+    if (k == 0 || t[k].len != 1 || !(is(&t[k], "*") || is(&t[k], "&")) || t[k + 1].kind != WORD ||
+        !(is(&t[k + 2], "=") || is(&t[k + 2], ";")))
+        return true;
+    return complain(s, t->line, "pointer or reference '%.*s' without an address space",
+                    (int)t[k + 1].len, t[k + 1].at);
+}
+
+static bool check_pointers(struct scan *s) {
+    bool transparent[64] = {false}; /* braces of a struct or namespace are still program scope */
+    int depth = 0, parens = 0;
+    bool scope = false, valued = false; /* since the last statement's end */
+    for (size_t i = 0; s->tokens[i].kind != END; i++) {
+        const struct token *t = &s->tokens[i];
+        bool program = depth == 0 || (depth < 64 && transparent[depth]);
+        if (is(t, "struct") || is(t, "union") || is(t, "namespace"))
+            scope = true;
+        else if (is(t, "="))
+            valued = true;
+        else if (is(t, "(") && parens++ == 0 && program && !valued && i > 0 &&
+                 s->tokens[i - 1].kind == WORD && !check_parameters(s, i))
+            return false;
+        else if (is(t, ")"))
+            parens--;
+        if (starts_statement(s, i) && !program && !check_statement(s, i))
+            return false;
+        if (is(t, "{") && ++depth < 64)
+            transparent[depth] = program && scope && !valued;
+        else if (is(t, "}"))
+            depth--;
+        if (is(t, ";") || is(t, "{") || is(t, "}"))
+            scope = valued = false;
+    }
+    return true;
+}
+
 static void finish(struct scan *s) {
     struct assay_text *o = &s->body;
     copy_to(s, s->work + strlen(s->work));
@@ -559,7 +626,8 @@ bool assay_soft_scan(const char *text, bool strict, char **out, char *err, size_
     struct scan s = {
         .text = text, .strict = strict, .err = err, .err_size = err_size, .file = "program_source"};
     s.work = strdup(text);
-    bool ok = s.work != NULL && tokenise(&s) && program_scope(&s);
+    bool ok =
+        s.work != NULL && tokenise(&s) && (!strict || check_pointers(&s)) && program_scope(&s);
     if (ok) {
         finish(&s);
         ok = !s.body.failed && !s.tail.failed && !s.list.failed;

@@ -8,8 +8,8 @@
 /* Sets *out to the translation, for the caller to free: attributes are blanked, line numbers kept,
  * and the kernels' descriptors and thunks follow after the source. `text` is what `clang -E`
  * writes, line markers included; a last newline is not needed. False: err holds the complaints in
- * the form "file:line: error: …". With `strict`, threadgroup variables stay as they are and no
- * descriptors follow: the result is for the strict pass. */
+ * the form "file:line: error: …". With `strict`, pointers need an address
+ * space and no descriptors follow: the result is for the strict pass (compile.c). */
 bool assay_soft_scan(const char *text, bool strict, char **out, char *err, size_t err_size);
 
 #endif

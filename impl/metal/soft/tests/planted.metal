@@ -139,11 +139,6 @@ kernel void two_operations(ARGUMENTS) {
 kernel void missing_lane(ARGUMENTS) { y[g] = simd_shuffle(x[g], 31); }
 // Written through a pointer that lost its const.
 kernel void write_const(ARGUMENTS) { ((device float *)x)[g] = y[g]; }
-// Written to the arguments.
-kernel void write_constant(ARGUMENTS) {
-    if (g == 0)
-        *(device uint *)&a = 1;
-}
 // Four floats at a multiple of four bytes.
 kernel void misaligned(ARGUMENTS) {
     if (g < 60) {

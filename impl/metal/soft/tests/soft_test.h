@@ -15,7 +15,11 @@ struct soft_setup {
     struct assay_soft_dispatch d;
 };
 
-/* The library of a .metal file beside the tests; NULL, after saying SKIP, where no clang-16 is. */
+/* False, after saying SKIP and why, where no kernels can be compiled; sets the cache otherwise. */
+bool soft_test_can_compile(const char *what);
+
+/* The library of a .metal file beside the tests; NULL, after saying SKIP, where none can be
+ * compiled. */
 struct assay_soft_library *soft_test_library(const char *file, enum assay_soft_mode mode);
 
 /* A dispatch of the kernel with everything bound; x counts 0, 1, 2, … */

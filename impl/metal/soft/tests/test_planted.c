@@ -33,7 +33,6 @@ static const struct {
     {"two_operations", "divergence", "simd_max", 0},
     {"missing_lane", "lane that is not there", "line", 80},
     {"write_const", "read-only buffer(0) 'x'", "planted.metal:", 0},
-    {"write_constant", "read-only buffer(2) 'a'", "planted.metal:", 0},
     {"misaligned", "misaligned read: 16 bytes", "planted.metal:", 0},
     {"table_beyond", "of 'table' of 32 bytes", "planted.metal:", 0},
     {"local_beyond", "array index out of bounds", "planted.metal:", 0},
