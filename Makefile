@@ -87,6 +87,22 @@ endif
 ifneq ($(AARCH64),)
 IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
 endif
+# The software Metal device: its C part wherever its fibres run, its Objective-C part where clang >= 16
+# and GNUstep are.
+ifeq ($(OS),Linux)
+SOFT        := impl/metal/soft
+SOFT_SRC    := $(wildcard $(SOFT)/*.c)
+SOFT_ASM    := $(wildcard $(SOFT)/*.S)
+SOFT_TEXT   := $(SOFT)/abi.h $(wildcard $(SOFT)/include/*)
+METAL_CLANG := $(firstword $(foreach c,clang-16 clang-17 clang-18 clang-19,\
+                 $(if $(shell command -v $(c) 2>/dev/null),$(c))))
+OBJC_LIB    := $(patsubst %/include/objc/objc.h,%,$(wildcard \
+                 $(shell gcc -print-file-name=include 2>/dev/null)/objc/objc.h))
+GNUSTEP     := $(patsubst %/Foundation/Foundation.h,%,$(wildcard /usr/include/GNUstep/Foundation/Foundation.h))
+METAL_LACKS := $(strip $(if $(CROSS),a native build,$(if $(METAL_CLANG),,clang-16) \
+                 $(if $(OBJC_LIB),,libobjc-12-dev) $(if $(GNUSTEP),,libgnustep-base-dev) \
+                 $(if $(wildcard /usr/include/Block.h),,libblocksruntime-dev)))
+endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
                             $(if $(AARCH64),,harness/roofline_neon.c harness/roofline_i8mm.c), \
@@ -95,7 +111,7 @@ ASSETS      := reports/report.css $(wildcard reports/*.gp)
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
-TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c)
+TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c $(if $(SOFT),$(SOFT)/tests/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -148,9 +164,74 @@ $(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/l
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC)) $(BUILD)/libassay.a
+$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC)) $(BUILD)/libassay.a \
+                $(if $(SOFT),$(BUILD)/libsoftmetal.a)
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+
+# ---- The software Metal device (Linux) -------------------------------------------------------------
+# libsoftmetal.a is position-independent, for a shared object of the host code; with the Objective-C
+# framework where that can be built.
+
+ifdef SOFT
+SOFT_OBJ  := $(call obj,$(SOFT_SRC)) $(patsubst %.S,$(BUILD)/%.o,$(SOFT_ASM)) $(BUILD)/$(SOFT)/headers.o
+SOFT_M    := $(wildcard $(SOFT)/*.m)
+# GNUstep on GCC's Objective-C run time: manual retain and release, which macOS takes too.
+OBJC_FLAGS := -std=c11 -O2 -g -D_GNU_SOURCE -I. -I$(SOFT) -MMD -MP -fPIC -fblocks -Wall -Wextra -Werror \
+              -Wno-unused-parameter -fobjc-runtime=gcc -fconstant-string-class=NSConstantString \
+              -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS -DGNUSTEP \
+              -DGNUSTEP_BASE_LIBRARY=1 -DGNU_RUNTIME=1 -I$(SOFT)/compat -isystem $(GNUSTEP) \
+              -idirafter $(OBJC_LIB)/include
+OBJC_LIBS  := -L$(OBJC_LIB) -lgnustep-base -lobjc -lBlocksRuntime
+ifeq ($(METAL_LACKS),)
+SOFT_OBJ  += $(patsubst %.m,$(BUILD)/%.o,$(SOFT_M))
+endif
+
+$(BUILD)/$(SOFT)/%.o: ISA_FLAGS = -fPIC
+$(BUILD)/$(SOFT)/headers.c: $(SOFT)/embed.sh $(SOFT_TEXT)
+	$(Q)mkdir -p $(@D); sh $(SOFT)/embed.sh $(SOFT_TEXT) >$@
+$(BUILD)/$(SOFT)/headers.o: $(BUILD)/$(SOFT)/headers.c Makefile
+	$(if $(V),,@echo "  CC    $<")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA_FLAGS) -c -o $@ $<
+$(BUILD)/$(SOFT)/%.o: $(SOFT)/%.S Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  AS    $<")
+	$(Q)$(CC) -c -o $@ $<
+$(BUILD)/$(SOFT)/%.o: $(SOFT)/%.m Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  OBJC  $<")
+	$(Q)$(METAL_CLANG) $(OBJC_FLAGS) -c -o $@ $<
+
+$(BUILD)/libsoftmetal.a: $(SOFT_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(BUILD)/msl-compile: $(BUILD)/$(SOFT)/tools/msl_compile.o $(call obj,$(SOFT_SRC)) \
+                      $(patsubst %.S,$(BUILD)/%.o,$(SOFT_ASM)) $(BUILD)/$(SOFT)/headers.o
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+
+# Linked without the sanitizers' run time, so only in a plain build.
+$(BUILD)/metal-host: $(BUILD)/$(SOFT)/tests/host.o $(BUILD)/libsoftmetal.a
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(METAL_CLANG) -o $@ $^ $(OBJC_LIBS) -ldl -lm -lpthread
+
+.PHONY: check-metal-host
+ifeq ($(METAL_LACKS)$(SAN),)
+check-metal-host: $(BUILD)/metal-host ## The Objective-C framework of the software Metal device
+	$(Q)for mode in fast checked; do echo "  TEST  metal-host ($$mode)"; \
+	    ASSAY_METAL_CACHE=$(BUILD)/metal-cache ASSAY_METAL_MODE=$$mode $< || exit 1; done
+else
+check-metal-host:
+	@echo "SKIP metal-host: needs $(if $(METAL_LACKS),$(METAL_LACKS),a build without sanitizers)"
+endif
+
+$(BUILD)/$(SOFT)/tests/%.o: ISA_FLAGS = -DASSAY_TEST_SOFT='"$(abspath $(SOFT))"' \
+                                        -DASSAY_TEST_CACHE='"$(abspath $(BUILD))/metal-cache"'
+-include $(SOFT_OBJ:.o=.d) $(BUILD)/$(SOFT)/tools/msl_compile.d
+else
+.PHONY: check-metal-host
+check-metal-host:
+endif
 
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
@@ -215,7 +296,7 @@ $(BUILD)/metal-on-cuda-bandwidth: impl/metal/cuda/bandwidth.cu $(CUDA_OBJ) $(CUD
 
 .PHONY: check
 check: ## Install what is missing, build, run every test (TEST=suite/name runs a part)
-	$(Q)ci/install-deps.sh
+	$(Q)ci/install-deps.sh --metal
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
@@ -228,7 +309,7 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests
+run-tests: all plugins $(BUILD)/tests check-metal-host
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \

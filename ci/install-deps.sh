@@ -5,6 +5,7 @@
 #   ci/install-deps.sh              build, tests, plots, and the optional ggml peer
 #   ci/install-deps.sh --clang      also clang with its OpenMP run time
 #   ci/install-deps.sh --aarch64    also the AArch64 cross compiler and qemu-user
+#   ci/install-deps.sh --metal      also what the software Metal device needs (Linux)
 #   ci/install-deps.sh --no-peers   leave the optional ggml peer out
 set -eu
 
@@ -23,6 +24,12 @@ jq                jq'
 debian_clang='
 clang             clang
 libomp-dev        -'
+debian_metal='
+clang-16             clang-16
+libgnustep-base-dev  -
+libobjc-12-dev       -
+libblocksruntime-dev -
+binutils             addr2line'
 debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
@@ -37,13 +44,14 @@ peer_version=3.22.1
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_aarch64= want_peers=1
+want_clang= want_aarch64= want_metal= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
     --aarch64) want_aarch64=1 ;;
+    --metal) want_metal=1 ;;
     --no-peers) want_peers= ;;
-    *) say "unknown option $arg (--clang, --aarch64, --no-peers)" >&2; exit 2 ;;
+    *) say "unknown option $arg (--clang, --aarch64, --metal, --no-peers)" >&2; exit 2 ;;
     esac
 done
 
@@ -87,6 +95,8 @@ install_debian() {
     rows=$debian_base
     [ -z "$want_clang" ] || rows="$rows
 $debian_clang"
+    [ -z "$want_metal" ] || rows="$rows
+$debian_metal"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
     missing=$(printf '%s\n' "$rows" | debian_missing)
