@@ -264,6 +264,51 @@ $(BUILD)/metal/common.metal: $(METAL_IN)
 $(METAL_TYPES:%=$(BUILD)/metal/%.metal): $(BUILD)/metal/%.metal: $(METAL_IN)
 	$(Q)mkdir -p $(@D); sh ci/metal-source.sh jobs.metal.in $* >$@
 
+# The backend's shared object and compiled kernels, in a folder beside the program (impl/metal/locate.c).
+# On Linux the kernels are compiled for the software device, a second time with its checks.
+METAL_NAMES := common $(METAL_TYPES)
+METAL_FILES := $(BUILD)/metal/assay-metal.so $(METAL_NAMES:%=$(BUILD)/metal/%.metallib)
+CHECKED     := $(BUILD)/metal-checked
+CHECKED_FILES := $(CHECKED)/assay-metal.so $(METAL_NAMES:%=$(CHECKED)/%.metallib)
+.SECONDARY: $(METAL_SRC)
+
+.PHONY: metal metal-checked
+metal: $(METAL_FILES) ## The backend metal, as BACKENDS=metal does: on a Mac, or emulated on Linux
+metal-checked: $(CHECKED_FILES)
+ifneq ($(filter metal,$(BACKENDS)),)
+all: metal
+endif
+
+ifeq ($(OS),Darwin)
+$(BUILD)/metal/assay-metal.so: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -I. -fno-objc-arc -bundle -o $@ $< \
+	    -framework Foundation -framework Metal
+# Without Xcode's compiler for kernels they are compiled at run time, from source.
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal
+	$(Q)if xcrun -f metal >/dev/null 2>&1; then \
+	    xcrun metal -std=macos-metal2.4 -fno-fast-math -c -o $(@:.metallib=.air) $< && \
+	    xcrun metallib -o $@ $(@:.metallib=.air); fi
+else ifeq ($(METAL_LACKS),)
+$(BUILD)/metal/metal_host.o: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  OBJC  $<")
+	$(Q)$(METAL_CLANG) $(OBJC_FLAGS) -c -o $@ $<
+$(BUILD)/metal/assay-metal.so: $(BUILD)/metal/metal_host.o $(BUILD)/libsoftmetal.a
+	$(Q)$(METAL_CLANG) -shared -o $@ $^ $(OBJC_LIBS) -ldl -lm -lpthread
+$(CHECKED)/assay-metal.so: $(BUILD)/metal/assay-metal.so
+	$(Q)mkdir -p $(@D); cp $< $@
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $<")
+	$(Q)$(BUILD)/msl-compile $< $@
+$(CHECKED)/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $< (checked)")
+	$(Q)mkdir -p $(@D); $(BUILD)/msl-compile --checked $< $@
+else
+$(METAL_FILES) $(CHECKED_FILES):
+	@echo "metal: needs $(METAL_LACKS) (ci/install-deps.sh --metal)" >&2; exit 1
+endif
+
 # The same sources for an NVIDIA GPU.
 NVCC       ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_ARCH  ?= sm_90
