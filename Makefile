@@ -33,9 +33,19 @@ AARCH64 := $(filter aarch64 arm64,$(ARCH))
 OS      := $(shell uname -s)
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-           -Wvla
+           -Wvla -Wconversion
 OPT     ?= -O2
 KERNEL_OPT ?= -O3
+ifneq ($(COVERAGE),)
+# What `make coverage` builds: unoptimised, so that lines and branches are those of the source.
+BUILD        := build/coverage
+OPT          := -O0
+KERNEL_OPT   := -O1
+CFLAGS       := -g --coverage -fprofile-update=atomic
+WARN         := -w
+COVERAGE_SRC := ci/coverage_exit.c
+COVERAGE_LD  := -Wl,--wrap=_exit
+endif
 ifneq ($(SAN),)
 # The checks that sanitizers add set off gcc's flow warnings and make -O3 kernels take minutes to
 # compile; the plain builds are the ones held to -Werror.
@@ -47,14 +57,21 @@ CFLAGS  ?= -g
 ALL_CFLAGS = -std=c11 $(OPT) $(CFLAGS) $(WARN) -D_GNU_SOURCE -I. -MMD -MP -fno-math-errno \
              $(OPENMP) $(SYSROOT_FLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
+# For a fuzzing engine the kernels go without the sanitizers, with which clang takes a quarter of an
+# hour over them: their inputs end at guard pages there, and check-san has them instrumented.
+KERNEL_SAN := $(if $(findstring fuzzer,$(SAN)),-fno-sanitize=address$(comma)undefined)
+
+# gcc and clang differ in the sign of the shift counts that their intrinsics take.
+KERNEL_WARN := $(if $(SAN),,-Wno-sign-conversion)
+
 # Per-folder flags: the folder decides the ISA. ref/ is plain portable C without contraction.
 FLAGS_ref        := -ffp-contract=off -fno-openmp
 FLAGS_impl       := -ffp-contract=off
-FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) -ffp-contract=off
+FLAGS_avx2       := -mavx2 -mfma -mf16c -mbmi2 $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
 FLAGS_avx512     := -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512vl -mavx512dq \
-                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) -ffp-contract=off
-FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) -ffp-contract=off
-FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) -ffp-contract=off
+                    -mavx512vbmi -mavx512vnni -mprefer-vector-width=512 $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
+FLAGS_neon       := -march=armv8.2-a+dotprod $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
+FLAGS_i8mm       := -march=armv8.2-a+dotprod+i8mm $(KERNEL_OPT) $(KERNEL_SAN) $(KERNEL_WARN) -ffp-contract=off
 
 OPENMP        := -fopenmp
 PKG_CONFIG    := pkg-config
@@ -160,14 +177,14 @@ $(BUILD)/%.o: %.c Makefile
 $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 	$(Q)rm -f $@; $(AR) rcs $@ $^
 
-$(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
+$(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC)) $(BUILD)/libassay.a \
+$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a \
                 $(if $(SOFT),$(BUILD)/libsoftmetal.a)
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ -lcriterion $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) -o $@ $^ -lcriterion $(LDLIBS)
 
 # ---- The software Metal device (Linux) -------------------------------------------------------------
 # libsoftmetal.a is position-independent, for a shared object of the host code; with the Objective-C
@@ -246,7 +263,24 @@ $(BUILD)/%.so: %.c impl/plugin.h Makefile
 
 $(BUILD)/harness/tests/test_plugin.o: ISA_FLAGS = -DASSAY_TEST_BUILD='"$(abspath $(BUILD))"'
 
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC)))
+# Fuzz targets. Built as they are they replay a corpus; with a fuzzing engine they search.
+FUZZ_TARGETS := $(patsubst harness/fuzz/target_%.c,%,$(wildcard harness/fuzz/target_*.c))
+FUZZ_ENGINE  := $(if $(or $(findstring fuzzer,$(SAN)),$(findstring afl,$(CC_ID))),yes)
+FUZZ_SRC     := harness/fuzz/fuzz.c ref/tests/ggml_oracle.c $(if $(FUZZ_ENGINE),,harness/fuzz/replay.c)
+# Not on macOS, whose linker has no --wrap: there no allocation fails.
+FUZZ_WRAP    := $(if $(filter Linux,$(OS)),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc$(comma)--wrap=strdup)
+
+$(BUILD)/fuzz/%: $(BUILD)/harness/fuzz/target_%.o $(call obj,$(FUZZ_SRC) $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
+
+.SECONDARY: $(FUZZ_TARGETS:%=$(BUILD)/harness/fuzz/target_%.o)
+
+.PHONY: fuzz-build
+fuzz-build: $(addprefix $(BUILD)/fuzz/,$(FUZZ_TARGETS))
+
+-include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_TARGETS:%=harness/fuzz/target_%.c)))
 
 # make for the targets below: as many jobs as there are CPUs, unless -j was given.
 REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
@@ -309,6 +343,21 @@ $(METAL_FILES) $(CHECKED_FILES):
 	@echo "metal: needs $(METAL_LACKS) (ci/install-deps.sh --metal)" >&2; exit 1
 endif
 
+# What run-tests does of it: every type on the software device, and some in its checked mode.
+.PHONY: check-metal
+ifeq ($(OS)$(METAL_LACKS)$(SAN),Linux)
+check-metal: all metal metal-checked ## The metal backend on the software device, all types
+	$(Q)echo "  TEST  ci/metal-check.sh"; sh ci/metal-check.sh $(BUILD)/assay $(CHECKED)
+else
+check-metal:
+	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),a build \
+without sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
+endif
+
+.PHONY: faults-metal
+faults-metal: all metal metal-checked ## Judge faulty Metal kernels on the software device
+	$(Q)sh ci/faults-metal.sh $(BUILD)/assay build/faults-metal
+
 # The same sources for an NVIDIA GPU.
 NVCC       ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_ARCH  ?= sm_90
@@ -354,13 +403,20 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests check-metal-host
+run-tests: all plugins $(BUILD)/tests replay check-metal-host check-metal
 	$(Q)$(if $(CROSS),,for t in $(wildcard harness/tests/*.sh); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
 	    echo "  TEST  assay $$a"; $(RUN) $(BUILD)/assay $$a || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"
 	$(Q)$(RUN) $(BUILD)/tests --short-filename $(if $(TEST),--filter '$(TEST)')
+
+# In seconds: every input of the corpus through its target.
+.PHONY: replay
+replay: fuzz-build
+	$(Q)for t in $(FUZZ_TARGETS); do \
+	    printf '  TEST  fuzz corpus of %s: ' $$t; \
+	    $(RUN) $(BUILD)/fuzz/$$t harness/fuzz/corpus/$$t || exit 1; done
 
 .PHONY: check-clang
 check-clang: ## The tests built by clang
@@ -401,6 +457,20 @@ demo: ## Install what is missing, build, verify + bench + mem on a real model, m
 	$(Q)$(REMAKE) all
 	$(Q)sh ci/demo.sh $(BUILD)/assay build/demo
 
+.PHONY: coverage
+coverage: ## Run the tests on a build that counts lines and branches: build/coverage/html/index.html
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(REMAKE) CC=gcc COVERAGE=1 run-tests
+	$(Q)ci/coverage.sh build/coverage
+
+.PHONY: coverage-reader
+coverage-reader: ## What the fuzz corpus alone reaches of the GGUF reader
+	$(Q)ci/install-deps.sh --analyze
+	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(Q)$(REMAKE) CC=gcc COVERAGE=1 replay
+	$(Q)ci/coverage.sh build/coverage 'datasets/gguf(_parse|_kv)?\.c'
+
 .PHONY: verify-full
 verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks
 	$(Q)for f in $(wildcard datasets/*/*.gguf); do \
@@ -423,6 +493,22 @@ RUNS ?= 10000
 .PHONY: false-alarms
 false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms: reports/false-alarms.txt
 	$(Q)$(RUN) $(BUILD)/assay false-alarms --runs $(RUNS)
+
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS = CC=clang SAN=address,undefined,fuzzer-no-link
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each (TARGET=gguf: that one), by libFuzzer
+	$(Q)ci/install-deps.sh --clang --fuzz
+	$(Q)$(REMAKE) $(FUZZ_FLAGS) run-fuzz
+
+.PHONY: run-fuzz
+run-fuzz: $(addprefix $(BUILD)/fuzz/,$(or $(TARGET),$(FUZZ_TARGETS)))
+	$(Q)ci/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(or $(TARGET),$(FUZZ_TARGETS))
+
+.PHONY: fuzz-afl
+fuzz-afl: ## The same by AFL++
+	$(Q)ci/install-deps.sh --clang --fuzz
+	$(Q)$(REMAKE) CC=afl-clang-fast run-fuzz
 
 .PHONY: faults
 faults: all ## Judge every kernel of the fault corpus: the table of reports/faults.md

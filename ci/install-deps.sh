@@ -2,11 +2,13 @@
 # Installs what assay's build, tests and reports need and this machine lacks. Asks nothing; does
 # nothing, quickly, when all is there.
 #
-#   ci/install-deps.sh              build, tests, plots, and the optional ggml peer
+#   ci/install-deps.sh              build, tests, plots, and the optional peers
 #   ci/install-deps.sh --clang      also clang with its OpenMP run time
 #   ci/install-deps.sh --aarch64    also the AArch64 cross compiler and qemu-user
 #   ci/install-deps.sh --metal      also what the software Metal device needs (Linux)
-#   ci/install-deps.sh --no-peers   leave the optional ggml peer out
+#   ci/install-deps.sh --fuzz     also libFuzzer and AFL++
+#   ci/install-deps.sh --analyze  also gcovr, cppcheck, clang-tidy and valgrind
+#   ci/install-deps.sh --no-peers   leave the optional peers out
 set -eu
 
 # The lists. Each row: the package, and a command that shows it is there ("-": ask dpkg).
@@ -30,28 +32,40 @@ libgnustep-base-dev  -
 libobjc-12-dev       -
 libblocksruntime-dev -
 binutils             addr2line'
+debian_fuzz='
+libclang-rt-14-dev  -
+afl++               afl-fuzz'
+debian_analyze='
+gcovr       gcovr
+cppcheck    cppcheck
+clang-tidy  clang-tidy
+valgrind    valgrind'
 debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
 qemu-user               qemu-aarch64'
 homebrew_base='pkgconf jansson util-linux openblas criterion gnuplot libomp jq'
 
-# The peer: ggml's own libraries as an npm package publishes them. Tests compare decoders with it,
-# bench compares speed; both say so and go on where it is missing.
-peer=@node-llama-cpp/linux-x64
-peer_version=3.22.1
+# The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
+# and bench compares speed, and another reader of GGUF files. All say so and go on where one is
+# missing. Each row: the package, its version, the checksums of its files in ci/.
+peers='
+@node-llama-cpp/linux-x64  3.22.1  peer.sha256
+@huggingface/gguf          0.4.6   peer-gguf.sha256'
 
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_aarch64= want_metal= want_peers=1
+want_clang= want_fuzz= want_analyze= want_aarch64= want_metal= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
+    --fuzz) want_fuzz=1 ;;
+    --analyze) want_analyze=1 ;;
     --aarch64) want_aarch64=1 ;;
     --metal) want_metal=1 ;;
     --no-peers) want_peers= ;;
-    *) say "unknown option $arg (--clang, --aarch64, --metal, --no-peers)" >&2; exit 2 ;;
+    *) say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --metal, --no-peers)" >&2; exit 2 ;;
     esac
 done
 
@@ -97,6 +111,10 @@ install_debian() {
 $debian_clang"
     [ -z "$want_metal" ] || rows="$rows
 $debian_metal"
+    [ -z "$want_fuzz" ] || rows="$rows
+$debian_fuzz"
+    [ -z "$want_analyze" ] || rows="$rows
+$debian_analyze"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
     missing=$(printf '%s\n' "$rows" | debian_missing)
@@ -116,27 +134,50 @@ install_homebrew() {
     HOMEBREW_NO_AUTO_UPDATE=1 brew install -q $missing
 }
 
+# Prints PACKAGE@VERSION of all peers if one of them is not there; nothing if all are. All, because
+# npm drops what it is not told to keep.
+missing_peers() {
+    all= missing=
+    while read -r peer version _; do
+        [ -n "$peer" ] || continue
+        all="$all $peer@$version"
+        grep -q "\"version\": *\"$version\"" "$top/node_modules/$peer/package.json" 2>/dev/null ||
+            missing=1
+    done
+    [ -z "$missing" ] || echo "$all"
+}
+
+# Removes the peers on stdin whose files are not those that were reviewed.
+check_peers() {
+    while read -r peer _ sums; do
+        [ -n "$peer" ] || continue
+        dir=$top/node_modules/$peer
+        if ! (cd "$dir" && sha256sum --quiet -c "$top/ci/$sums"); then
+            rm -rf "$dir"
+            say "checksums of $peer differ from ci/$sums: removed; going on without it"
+        fi
+    done
+}
+
 # Optional throughout: every way out but success says what is missing and returns 0.
-install_peer() {
+install_peers() {
     [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || return 0
-    dir=$top/node_modules/$peer
-    if grep -q "\"version\": *\"$peer_version\"" "$dir/package.json" 2>/dev/null; then return 0; fi
+    wanted=$(printf '%s\n' "$peers" | missing_peers)
+    [ -n "$wanted" ] || return 0
     if ! command -v npm >/dev/null 2>&1; then
         if ! { command -v apt-get >/dev/null 2>&1 && apt_install npm; }; then
-            say "no npm: going on without the optional peer $peer"
+            say "no npm: going on without the optional peers$wanted"
             return 0
         fi
     fi
-    say "installing with npm into node_modules/: $peer $peer_version (optional peer)"
+    say "installing with npm into node_modules/:$wanted (optional peers)"
+    # shellcheck disable=SC2086 # a list of packages
     if ! npm install --prefix "$top" --no-save --no-package-lock --ignore-scripts --no-audit \
-        --no-fund --loglevel=error "$peer@$peer_version"; then
-        say "npm could not install it: going on without the optional peer $peer"
+        --no-fund --loglevel=error $wanted; then
+        say "npm could not install them: going on without"
         return 0
     fi
-    if ! (cd "$dir" && sha256sum --quiet -c "$top/ci/peer.sha256"); then
-        rm -rf "$dir"
-        say "checksums of $peer differ from ci/peer.sha256: removed; going on without it"
-    fi
+    printf '%s\n' "$peers" | check_peers
 }
 
 case $(uname -s) in
@@ -153,4 +194,4 @@ Darwin)
     fi
     ;;
 esac
-[ -z "$want_peers" ] || install_peer
+[ -z "$want_peers" ] || install_peers

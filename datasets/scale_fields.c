@@ -89,7 +89,7 @@ void assay_sane_scale(const struct assay_scale_field *f, uint8_t *block) {
         break;
     case ASSAY_SCALE_BF16:
         word = sane_magnitude(&bf16_format, f->exponent, assay_ref_u16(p));
-        assay_store_le16(p, (uint16_t)((p[1] & 0x80) << 8 | word));
+        assay_store_le16(p, (uint16_t)((p[1] & 0x80U) << 8 | word));
         break;
     case ASSAY_SCALE_FLOAT:
         word = assay_ref_u32(p);

@@ -61,7 +61,7 @@ static size_t utf8_length(const unsigned char *s, size_t n) {
     return len;
 }
 
-void assay_text_escape(struct assay_text *t, const char *data, size_t n) {
+static void escape(struct assay_text *t, const char *data, size_t n, bool quotes) {
     const unsigned char *s = (const unsigned char *)data;
     for (size_t i = 0; i < n && !t->full;) {
         unsigned char c = s[i];
@@ -70,7 +70,7 @@ void assay_text_escape(struct assay_text *t, const char *data, size_t n) {
             assay_text_add(t, "\\n", 2);
         else if (c == '\t')
             assay_text_add(t, "\\t", 2);
-        else if (c == '"' || c == '\\')
+        else if (quotes && (c == '"' || c == '\\'))
             assay_text_add(t, (char[]){'\\', (char)c}, 2);
         else if (c >= 0x20 && c < 0x7f)
             assay_text_add(t, data + i, 1);
@@ -82,6 +82,14 @@ void assay_text_escape(struct assay_text *t, const char *data, size_t n) {
         }
         i += len;
     }
+}
+
+void assay_text_escape(struct assay_text *t, const char *data, size_t n) {
+    escape(t, data, n, true);
+}
+
+void assay_text_printable(struct assay_text *t, const char *data, size_t n) {
+    escape(t, data, n, false);
 }
 
 void assay_text_mark_cut(struct assay_text *t) {

@@ -26,6 +26,10 @@ void assay_text_printf(struct assay_text *t, const char *fmt, ...)
  * control codes. Appends as many whole characters as fit. */
 void assay_text_escape(struct assay_text *t, const char *data, size_t n);
 
+/* The same, but quotes and backslashes stay: for a message that is put together, of which parts may
+ * be escaped already. */
+void assay_text_printable(struct assay_text *t, const char *data, size_t n);
+
 /* If something did not fit, replaces the end of the text by an ellipsis. */
 void assay_text_mark_cut(struct assay_text *t);
 

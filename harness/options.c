@@ -9,16 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/text.h"
 #include "suggest.h"
 
 int assay_usage_error(const struct assay_command *cmd, const char *fmt, ...) {
+    /* Arguments and file names may hold line breaks and terminal codes. */
+    char message[4096], line[sizeof message + 1024];
+    struct assay_text t = assay_text_init(line, sizeof line);
     va_list ap;
 
-    fprintf(stderr, "assay %s: ", cmd->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(message, sizeof message, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    assay_text_printable(&t, message, strlen(message));
+    assay_text_mark_cut(&t);
+    fprintf(stderr, "assay %s: %s\n", cmd->name, line);
     return ASSAY_EXIT_USAGE;
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "datasets/text.h"
 #include "record.h"
 #include "report.h"
 
@@ -10,14 +11,16 @@ static bool fail(char *err, size_t size, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 static bool fail(char *err, size_t size, const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(err, size, fmt, ap);
-    va_end(ap);
     /* File names and the parser's messages may hold anything; the error is one line. */
-    for (char *c = err; *c != '\0'; c++)
-        if ((unsigned char)*c < 0x20)
-            *c = '?';
+    char message[1024];
+    struct assay_text t = assay_text_init(err, size);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof message, fmt, ap);
+    va_end(ap);
+    assay_text_printable(&t, message, strlen(message));
+    assay_text_mark_cut(&t);
     return false;
 }
 

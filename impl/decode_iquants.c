@@ -24,7 +24,7 @@ static inline void put4x2(const int8_t lo[4], const int8_t hi[4], uint8_t signs,
 }
 
 /* An IQ1 entry, shifted. */
-static inline void put_shifted(const int8_t g[8], int negative, float d, float *restrict out) {
+static inline void put_shifted(const int8_t g[8], bool negative, float d, float *restrict out) {
     float shift = negative ? -0.125f : 0.125f;
     for (int j = 0; j < 8; j++)
         out[j] = d * ((float)g[j] + shift);
@@ -49,8 +49,8 @@ void assay_decode_iq1_m(const void *blocks, size_t nblocks, float *out) {
     const struct assay_iq_tables *tab = assay_iq_tables();
     const struct assay_block_iq1_m *b = blocks;
     for (; nblocks; nblocks--, b++) {
-        unsigned bits = b->scales[0] >> 12 | (b->scales[1] >> 12) << 4 | (b->scales[2] >> 12) << 8 |
-                        (unsigned)(b->scales[3] >> 12) << 12;
+        unsigned bits = (unsigned)b->scales[0] >> 12 | (unsigned)b->scales[1] >> 12 << 4 |
+                        (unsigned)b->scales[2] >> 12 << 8 | (unsigned)b->scales[3] >> 12 << 12;
         float d = assay_f16_to_f32((uint16_t)bits);
         for (int i = 0; i < 16; i++) { /* 16 weights, two entries, one byte of qh */
             float scale = d * (float)(2 * (b->scales[i / 4] >> 3 * (i % 4) & 7) + 1);

@@ -22,7 +22,7 @@ static inline void unpack_nibbles(const uint8_t qs[16], int8_t q[32]) {
 /* Adds the fifth bit of each code. */
 static inline void add_fifth_bits(uint32_t qh, int8_t q[32]) {
     for (int i = 0; i < 32; i++)
-        q[i] = (int8_t)(q[i] | (qh >> i & 1) << 4);
+        q[i] = (int8_t)((uint8_t)q[i] | (qh >> i & 1) << 4);
 }
 
 static inline void scale_codes(const int8_t *restrict q, int n, float d, float *restrict out) {

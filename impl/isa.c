@@ -62,7 +62,7 @@ static enum assay_isa detect(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, LEAF7_EBX_AVX2) ||
         !has(state, XCR0_AVX))
         return ASSAY_ISA_SCALAR;
-    if (!has(b, LEAF7_EBX_AVX512) || !has(c, LEAF7_ECX_AVX512) || !has(state, XCR0_AVX512))
+    if (!has(b, (unsigned)LEAF7_EBX_AVX512) || !has(c, LEAF7_ECX_AVX512) || !has(state, XCR0_AVX512))
         return ASSAY_ISA_AVX2;
     return ASSAY_ISA_AVX512;
 }

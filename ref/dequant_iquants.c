@@ -1,4 +1,6 @@
 /* IQ1 … IQ4: 256 weights (IQ4_NL: 32) as points of a codebook, with signs and sub-block scales. */
+#include <stdbool.h>
+
 #include "dequant.h"
 #include "iq_grids.h"
 
@@ -12,7 +14,7 @@ static int iq3_s_value(unsigned g, int j) { return assay_iq3_s_levels[g >> 3 * j
 static float sign(unsigned signs, int j) { return signs >> j & 1 ? -1.0f : 1.0f; }
 
 /* IQ1 shifts each codebook point by ±1/8. */
-static float iq1_delta(int negative) { return negative ? -0.125f : 0.125f; }
+static float iq1_delta(bool negative) { return negative ? -0.125f : 0.125f; }
 
 /* IQ1_S, 50 bytes: w = d·(2s + 1)·(point ± 1/8); 8 sub-blocks of 32, each four points of 8
  *    0  d   fp16

@@ -27,6 +27,14 @@ Test(text, keeps_utf8_and_escapes_what_is_not) {
     expect_escaped("\xc2\x9b", 2, "\\xc2\\x9b");                   /* a control code, U+009B */
 }
 
+Test(text, printable_text_keeps_quotes_and_escapes_the_rest) {
+    static const char data[] = "'a\"\\n'\n\x1b[2J\x7f\xff";
+    char buf[64];
+    struct assay_text t = assay_text_init(buf, sizeof buf);
+    assay_text_printable(&t, data, sizeof data - 1);
+    cr_assert_str_eq(buf, "'a\"\\n'\\n\\x1b[2J\\x7f\\xff");
+}
+
 Test(text, adds_whole_pieces_or_nothing) {
     char buf[6];
     struct assay_text t = assay_text_init(buf, sizeof buf);

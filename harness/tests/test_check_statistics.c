@@ -209,7 +209,7 @@ Test(statistics, a_right_kernel_passes_in_both_classes) {
                              text_of(finding, "problem"));
             cr_expect_gt(number_of(finding, "elements"), 10000);
             for (int s = 0; s < ASSAY_STATISTIC_COUNT; s++)
-                cr_expect(tally.tests[s] > 0, "%s is tested", assay_statistic_name(s));
+                cr_expect(tally.tests[s] > 0, "%s is tested", assay_statistic_name((enum assay_statistic)s));
             json_decref(finding);
         }
 }

@@ -106,6 +106,13 @@ Test(options, unknown_option_is_suggested, .init = cr_redirect_stderr) {
     expect_error("assay frob: unknown option '--thread5'; did you mean '--threads'?\n");
 }
 
+Test(options, errors_show_control_codes_and_do_not_send_them, .init = cr_redirect_stderr) {
+    struct assay_args args;
+    int code = 0;
+    cr_assert_not(parse(&args, &code, 2, "frob", "--x\ny\x1b[2J\x7f"));
+    expect_error("assay frob: unknown option '--x\\ny\\x1b[2J\\x7f'; see 'assay frob --help'\n");
+}
+
 Test(options, unknown_short_option, .init = cr_redirect_stderr) {
     struct assay_args args;
     int code = 0;

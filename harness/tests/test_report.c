@@ -54,6 +54,10 @@ Test(report, says_where_json_is_malformed) {
 
 Test(report, says_that_a_file_is_empty) { expect_rejected("", "line 1, column 0"); }
 
+Test(report, shows_control_codes_in_what_is_no_json) {
+    expect_rejected("{\"schema\":\x7f}", "invalid token near '\\x7f'");
+}
+
 Test(report, rejects_json_of_others) {
     expect_rejected("{\"name\": \"left-pad\"}", "not an assay record");
 }

@@ -24,7 +24,7 @@ static float dot(const uint8_t *row, const float *x, size_t in) {
     float sum = 0;
     for (size_t k = 0; k < in; k += BLOCK, row += BLOCK_BYTES)
         for (size_t i = 0; i < BLOCK; i++)
-            sum += from_fp16(row[0] | row[1] << 8u) * (float)(int8_t)row[2 + i] * x[k + i];
+            sum += from_fp16(row[0] | (unsigned)row[1] << 8) * (float)(int8_t)row[2 + i] * x[k + i];
     return sum;
 }
 

@@ -118,8 +118,8 @@ static bool supports(const struct assay_type_traits *t) {
     dot = assay_ggml_symbol(lib, c->dot);
     if (dot == NULL)
         return false;
-    cpu = lib->get_type_traits_cpu(t->type);
-    traits = lib->get_type_traits(t->type);
+    cpu = lib->get_type_traits_cpu((int)t->type);
+    traits = lib->get_type_traits((int)t->type);
     return cpu->vec_dot == dot && cpu->vec_dot_type == (int)c->act &&
            traits->blck_size == (int64_t)t->block_len && traits->type_size == t->block_bytes;
 }
@@ -329,7 +329,7 @@ static enum assay_status store_create(struct assay_ctx *ctx, const struct assay_
         if (s->context == NULL) {
             status = assay_fail(err, ASSAY_ENOMEM, "ggml: no memory for a tensor");
         } else {
-            s->tensor = c->lib->new_tensor_2d(s->context, head->type->type, (int64_t)head->in,
+            s->tensor = c->lib->new_tensor_2d(s->context, (int)head->type->type, (int64_t)head->in,
                                               (int64_t)head->rows);
             status = c->repack_buft != NULL ? fill_repacked(c, s, err) : fill_plain(c, s, err);
         }
@@ -427,7 +427,7 @@ static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w
                               struct assay_error *err) {
     const struct ggml_store *s = (const struct ggml_store *)w;
     const struct assay_ggml_library *lib = ((const struct ggml_ctx *)ctx)->lib;
-    const struct ggml_type_traits *traits = lib->get_type_traits(w->type->type);
+    const struct ggml_type_traits *traits = lib->get_type_traits((int)w->type->type);
 
     if (s->rows == NULL)
         return assay_fail(err, ASSAY_EUNSUPPORTED, "ggml: repacked rows can't be looked up");

@@ -57,7 +57,7 @@ static float q6_k(const uint8_t *b, size_t i) {
     int low = b[64 * half + 32 * (quarter & 1) + l] >> (quarter < 2 ? 0 : 4) & 15;
     int high = b[128 + 32 * half + l] >> 2 * quarter & 3;
     float scale =
-        from_fp16(b[208] | b[209] << 8u) * (float)(int8_t)b[192 + 8 * half + 2 * quarter + l / 16];
+        from_fp16(b[208] | (unsigned)b[209] << 8) * (float)(int8_t)b[192 + 8 * half + 2 * quarter + l / 16];
 
     return scale * (float)((low | high << 4) - 32);
 }
@@ -73,7 +73,7 @@ static float weight(const struct matrix *w, size_t row, size_t k) {
         code = (int8_t)b[2 + i];
     else
         code = (b[2 + i % 16] >> (i < 16 ? 0 : 4) & 15) - 8;
-    return from_fp16(b[0] | b[1] << 8u) * (float)code;
+    return from_fp16(b[0] | (unsigned)b[1] << 8) * (float)code;
 }
 
 static void multiply(const struct matrix *w, const float *x, size_t m, float *y, size_t ldy) {
