@@ -290,7 +290,7 @@ REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell
 # Types with kernels: those that assay decodes.
 METAL_TYPES := $(shell sed -n 's/^ASSAY_TYPE.[A-Z0-9_]*, *[0-9]*, *\([a-z0-9_]*\),.* assay_dequant_.*/\1/p' \
                  ref/types.def)
-METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c Makefile
+METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c
 METAL_SRC   := $(BUILD)/metal/common.metal $(METAL_TYPES:%=$(BUILD)/metal/%.metal)
 
 $(BUILD)/metal/common.metal: $(METAL_IN)
@@ -345,13 +345,13 @@ endif
 
 # What run-tests does of it: every type on the software device, and some in its checked mode.
 .PHONY: check-metal
-ifeq ($(OS)$(METAL_LACKS)$(SAN),Linux)
+ifeq ($(OS)$(METAL_LACKS)$(SAN)$(filter clang,$(CC_ID)),Linux)
 check-metal: all metal metal-checked ## The metal backend on the software device, all types
 	$(Q)echo "  TEST  ci/metal-check.sh"; sh ci/metal-check.sh $(BUILD)/assay $(CHECKED)
 else
 check-metal:
-	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),a build \
-without sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
+	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),gcc \
+and no sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
 endif
 
 .PHONY: faults-metal
