@@ -47,6 +47,9 @@ judge() {
         --class 'source: metal' --text "$5" >"$folder/log" 2>&1
 }
 
+# What the log of a judgement names: the case, and what was wrong.
+by() { sed -n 's/^ok .* s  //p' "$1" | head -n 1; }
+
 mutant() {
     tree=$dir/$1
     mkdir -p "$tree"
@@ -56,9 +59,9 @@ mutant() {
         return
     }
     if judge "$tree" fast "$1" "$2" "$6"; then
-        echo "found $1 ($2): $6: by the outputs"
+        echo "found $1 ($2): $6: by $(by "$tree/fast/log")"
     elif judge "$tree" checked "$1" "$2" "$6"; then
-        echo "found $1 ($2): $6: by the device's checks"
+        echo "found $1 ($2): $6: with the device's checks, by $(by "$tree/checked/log")"
     else
         echo "MISSED $1 ($2): $6"
     fi

@@ -9,7 +9,7 @@
 #include "options.h"
 #include "term.h"
 
-enum { TIMEOUT = 5, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
+enum { TIMEOUT = 5, EMULATED_TIMEOUT = 120, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
 
 /* The rules of others see as many outputs as verify had judged when it found the fault, and no
  * fewer than this. */
@@ -35,7 +35,10 @@ static bool selected(const struct selection *s, const char *name) {
 static struct assay_judgement judge(const struct selection *s, const struct assay_backend *b,
                                     unsigned isas, const struct assay_type_traits *const *types,
                                     size_t n_types) {
-    struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, TIMEOUT};
+    /* Emulated kernels take seconds where others take milliseconds, and none of them may pass for a
+     * hang. */
+    int timeout = assay_backend_is_peer(b) ? EMULATED_TIMEOUT : TIMEOUT;
+    struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, timeout};
 
     return assay_judge(b, &p);
 }
