@@ -122,7 +122,7 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c impl/metal/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
@@ -333,13 +333,73 @@ REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell
 # Types with kernels: those that assay decodes.
 METAL_TYPES := $(shell sed -n 's/^ASSAY_TYPE.[A-Z0-9_]*, *[0-9]*, *\([a-z0-9_]*\),.* assay_dequant_.*/\1/p' \
                  ref/types.def)
-METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c Makefile
+METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c
 METAL_SRC   := $(BUILD)/metal/common.metal $(METAL_TYPES:%=$(BUILD)/metal/%.metal)
 
 $(BUILD)/metal/common.metal: $(METAL_IN)
 	$(Q)mkdir -p $(@D); sh ci/metal-source.sh common.metal.in >$@
 $(METAL_TYPES:%=$(BUILD)/metal/%.metal): $(BUILD)/metal/%.metal: $(METAL_IN)
 	$(Q)mkdir -p $(@D); sh ci/metal-source.sh jobs.metal.in $* >$@
+
+# The backend's shared object and compiled kernels, in a folder beside the program (impl/metal/locate.c).
+# On Linux the kernels are compiled for the software device, a second time with its checks.
+METAL_NAMES := common $(METAL_TYPES)
+METAL_FILES := $(BUILD)/metal/assay-metal.so $(METAL_NAMES:%=$(BUILD)/metal/%.metallib)
+CHECKED     := $(BUILD)/metal-checked
+CHECKED_FILES := $(CHECKED)/assay-metal.so $(METAL_NAMES:%=$(CHECKED)/%.metallib)
+.SECONDARY: $(METAL_SRC)
+
+.PHONY: metal metal-checked
+metal: $(METAL_FILES) ## The backend metal, as BACKENDS=metal does: on a Mac, or emulated on Linux
+metal-checked: $(CHECKED_FILES)
+ifneq ($(filter metal,$(BACKENDS)),)
+all: metal
+endif
+
+ifeq ($(OS),Darwin)
+$(BUILD)/metal/assay-metal.so: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -I. -fno-objc-arc -bundle -o $@ $< \
+	    -framework Foundation -framework Metal
+# Without Xcode's compiler for kernels they are compiled at run time, from source.
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal
+	$(Q)if xcrun -f metal >/dev/null 2>&1; then \
+	    xcrun metal -std=macos-metal2.4 -fno-fast-math -c -o $(@:.metallib=.air) $< && \
+	    xcrun metallib -o $@ $(@:.metallib=.air); fi
+else ifeq ($(METAL_LACKS),)
+$(BUILD)/metal/metal_host.o: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  OBJC  $<")
+	$(Q)$(METAL_CLANG) $(OBJC_FLAGS) -c -o $@ $<
+$(BUILD)/metal/assay-metal.so: $(BUILD)/metal/metal_host.o $(BUILD)/libsoftmetal.a
+	$(Q)$(METAL_CLANG) -shared -o $@ $^ $(OBJC_LIBS) -ldl -lm -lpthread
+$(CHECKED)/assay-metal.so: $(BUILD)/metal/assay-metal.so
+	$(Q)mkdir -p $(@D); cp $< $@
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $<")
+	$(Q)$(BUILD)/msl-compile $< $@
+$(CHECKED)/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $< (checked)")
+	$(Q)mkdir -p $(@D); $(BUILD)/msl-compile --checked $< $@
+else
+$(METAL_FILES) $(CHECKED_FILES):
+	@echo "metal: needs $(METAL_LACKS) (ci/install-deps.sh --metal)" >&2; exit 1
+endif
+
+# What run-tests does of it: every type on the software device, and some in its checked mode.
+.PHONY: check-metal
+ifeq ($(OS)$(METAL_LACKS)$(SAN)$(filter clang,$(CC_ID)),Linux)
+check-metal: all metal metal-checked ## The metal backend on the software device, all types
+	$(Q)echo "  TEST  ci/metal-check.sh"; sh ci/metal-check.sh $(BUILD)/assay $(CHECKED)
+else
+check-metal:
+	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),gcc \
+and no sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
+endif
+
+.PHONY: faults-metal
+faults-metal: all metal metal-checked ## Judge faulty Metal kernels on the software device
+	$(Q)sh ci/faults-metal.sh $(BUILD)/assay build/faults-metal
 
 # The same sources for an NVIDIA GPU.
 NVCC       ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
@@ -393,7 +453,7 @@ SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE)))
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests replay check-metal-host $(ALLOC_TEST)
+run-tests: all plugins $(BUILD)/tests replay check-metal-host check-metal $(ALLOC_TEST)
 	$(Q)$(if $(CROSS),,for t in $(SHELL_TESTS); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	$(Q)$(if $(ALLOC_TEST),echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(ALLOC_TEST) fast)
