@@ -415,8 +415,18 @@ metal-on-cuda: ## The Metal kernels for an NVIDIA GPU (needs nvcc): a plugin, an
 ifeq ($(NVCC),)
 	@echo "metal-on-cuda: no nvcc found (NVCC=path)" >&2; exit 1
 else
-	$(Q)$(REMAKE) $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth
+	$(Q)$(REMAKE) $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth $(BUILD)/metal-on-cuda-every
 endif
+
+# For a machine with a GPU and no compiler: KIT=folder sh impl/metal/cuda/witness.sh
+KIT_LIBS := libjansson libsmartcols libopenblas libsqlite3 libgomp libgfortran libquadmath
+.PHONY: witness-kit
+witness-kit: all metal-on-cuda
+	$(Q)rm -rf $(BUILD)/kit; mkdir $(BUILD)/kit
+	$(Q)cp $(BUILD)/assay $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth $(BUILD)/metal-on-cuda-every \
+	    $$(ldd $(BUILD)/assay | awk '/$(subst $(space),|,$(KIT_LIBS))/ { print $$3 }') $(BUILD)/kit
+	$(Q)strip -g $(BUILD)/kit/assay $(BUILD)/kit/metal-on-cuda-every
+	$(Q)tar -C $(BUILD) -cJf $(BUILD)/kit.tar.xz kit; echo $(BUILD)/kit.tar.xz
 
 $(BUILD)/metal/%.cu: $(BUILD)/metal/%.metal impl/metal/cuda/translate.awk
 	$(Q)awk -v type=$(filter-out common,$*) -f impl/metal/cuda/translate.awk $< >$@
@@ -427,6 +437,9 @@ $(BUILD)/metal-on-cuda.so: impl/metal/cuda/plugin.cu $(CUDA_OBJ) $(CUDA_HDR)
 	$(Q)$(NVCC) $(CUDA_FLAGS) -shared -o $@ $< $(CUDA_OBJ)
 $(BUILD)/metal-on-cuda-bandwidth: impl/metal/cuda/bandwidth.cu $(CUDA_OBJ) $(CUDA_HDR)
 	$(Q)$(NVCC) $(CUDA_FLAGS) -o $@ $< $(CUDA_OBJ)
+$(BUILD)/metal-on-cuda-every: impl/metal/cuda/every.cu $(CUDA_OBJ) $(CUDA_HDR) $(call obj,$(DATA_SRC)) $(BUILD)/libassay.a
+	$(Q)$(NVCC) $(CUDA_FLAGS) -o $@ $< $(CUDA_OBJ) $(call obj,$(DATA_SRC)) $(BUILD)/libassay.a \
+	    -Xlinker --as-needed -Xcompiler -fopenmp $(LDLIBS)
 
 # ---- Checks ---------------------------------------------------------------------------------------
 # pkg-config runs while this file is read, so what installs packages starts make anew afterwards.
