@@ -43,14 +43,18 @@ WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissi
 OPT     ?= -O2
 KERNEL_OPT ?= -O3
 ifneq ($(COVERAGE),)
-# What `make coverage` builds: unoptimised, so that lines and branches are those of the source.
+# What `make coverage` builds. What is counted is compiled so that lines and branches stay those of the
+# source; the rest is as fast as ever, or the checks would take hours over it.
 BUILD        := build/coverage
-OPT          := -O0
-KERNEL_OPT   := -O1
-CFLAGS       := -g --coverage -fprofile-update=atomic
+OPT          := -Og
+KERNEL_OPT   := -O2
+CFLAGS       := -g
 WARN         := -w
+COUNT        := --coverage -fno-inline
+COUNTED      := $(BUILD)/ref/%.o $(BUILD)/harness/%.o $(BUILD)/datasets/%.o
+UNCOUNTED    := $(patsubst %,$(BUILD)/%.o,harness/tests/% harness/gate/tests/% harness/history/tests/% harness/faults/% ref/tests/% datasets/tests/%)
 COVERAGE_SRC := ci/coverage_exit.c
-COVERAGE_LD  := -Wl,--wrap=_exit
+COVERAGE_LD  := --coverage -Wl,--wrap=_exit
 endif
 ifneq ($(SAN),)
 # The checks that sanitizers add set off gcc's flow warnings and make -O3 kernels take minutes to
@@ -122,7 +126,7 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c impl/plugin/*.c impl/metal/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/ik/*.c impl/plugin/*.c impl/metal/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
@@ -158,6 +162,9 @@ TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c $(i
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
+# Flags that count an object's lines, if `make coverage` reports on it.
+counted = $(if $(COVERAGE),$(if $(filter $(COUNTED),$(filter-out $(UNCOUNTED),$(1))),$(COUNT)))
+
 .PHONY: all
 all: $(BUILD)/assay $(BUILD)/libassay.a ## Build the program and the library (the default)
 
@@ -173,6 +180,10 @@ $(BUILD)/harness/%_avx2.o:    ISA_FLAGS = $(FLAGS_avx2)
 $(BUILD)/harness/%_avx512.o:  ISA_FLAGS = $(FLAGS_avx512)
 $(BUILD)/harness/%_neon.o:    ISA_FLAGS = $(FLAGS_neon)
 $(BUILD)/harness/%_i8mm.o:    ISA_FLAGS = $(FLAGS_i8mm)
+
+ifneq ($(COVERAGE),)
+$(BUILD)/impl/%.o $(BUILD)/harness/faults/%.o: OPT = -O2
+endif
 
 # The report's style sheet and plot scripts, as C.
 $(BUILD)/reports/assets.c: ci/embed.sh $(ASSETS)
@@ -202,7 +213,7 @@ $(BUILD)/harness/env.o: ISA_FLAGS = -include $(STAMP)
 $(BUILD)/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  CC    $<")
-	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) $(ISA_FLAGS) -c -o $@ $<
+	$(Q)$(CC) $(ALL_CFLAGS) $(PKG_CFLAGS) $(ISA_FLAGS) $(call counted,$@) -c -o $@ $<
 
 $(BUILD)/libassay.a: $(call obj,$(LIB_SRC))
 	$(Q)rm -f $@; $(AR) rcs $@ $^
@@ -223,10 +234,10 @@ $(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_S
 # The program with allocations that fail on request, judged for leaks as well (ci/alloc.sh).
 WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup realpath mmap fopen \
            fdopen tmpfile open_memstream opendir
-$(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) ci/fail_alloc.c) \
+$(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) ci/fail_alloc.c $(COVERAGE_SRC)) \
                            $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN_LD) -fsanitize=leak $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN_LD) -fsanitize=leak $(COVERAGE_LD) $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
 
 # ---- The software Metal device (Linux) -------------------------------------------------------------
 # libsoftmetal.a is position-independent, for a shared object of the host code; with the Objective-C
@@ -309,14 +320,14 @@ $(BUILD)/harness/tests/test_plugin.o: ISA_FLAGS = -DASSAY_TEST_BUILD='"$(abspath
 # Fuzz targets. Built as they are they replay a corpus; with a fuzzing engine they search.
 FUZZ_TARGETS := $(patsubst harness/fuzz/target_%.c,%,$(wildcard harness/fuzz/target_*.c))
 FUZZ_ENGINE  := $(if $(or $(findstring fuzzer,$(SAN)),$(findstring afl,$(CC_ID))),yes)
-FUZZ_SRC     := harness/fuzz/fuzz.c ref/tests/ggml_oracle.c $(if $(FUZZ_ENGINE),,harness/fuzz/replay.c)
+FUZZ_SRC     := harness/fuzz/fuzz.c harness/fuzz/markup.c ref/tests/ggml_oracle.c $(if $(FUZZ_ENGINE),,harness/fuzz/replay.c)
 # Not on macOS, whose linker has no --wrap: there no allocation fails.
 FUZZ_WRAP    := $(if $(filter Linux,$(OS)),-Wl$(comma)--wrap=malloc$(comma)--wrap=calloc$(comma)--wrap=realloc$(comma)--wrap=strdup)
 
 $(BUILD)/fuzz/%: $(BUILD)/harness/fuzz/target_%.o $(call obj,$(FUZZ_SRC) $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK  $@")
-	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer,$(HARDEN_LD)) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(if $(FUZZ_ENGINE),-fsanitize=fuzzer,$(HARDEN_LD)) $(if $(COVERAGE),--coverage) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS)
 
 .SECONDARY: $(FUZZ_TARGETS:%=$(BUILD)/harness/fuzz/target_%.o)
 
@@ -324,6 +335,10 @@ $(BUILD)/fuzz/%: $(BUILD)/harness/fuzz/target_%.o $(call obj,$(FUZZ_SRC) $(HARNE
 fuzz-build: $(addprefix $(BUILD)/fuzz/,$(FUZZ_TARGETS))
 
 -include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(DATA_SRC) $(HARNESS_SRC) harness/main.c $(TEST_SRC) $(FUZZ_SRC) $(FUZZ_TARGETS:%=harness/fuzz/target_%.c)))
+
+# What a check has tried and lost, for `make robustness`: a shell word that sets the file NAME.tsv.
+FIGURES = $$(mkdir -p build/robustness && printf '\043 commit\t%s\n' "$$($(GIT) rev-parse --short HEAD)" \
+          >build/robustness/$(1).tsv && echo ASSAY_ROBUSTNESS=$(CURDIR)/build/robustness/$(1).tsv)
 
 # make for the targets below: as many jobs as there are CPUs, unless -j was given.
 REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN))
@@ -446,7 +461,7 @@ $(BUILD)/metal-on-cuda-every: impl/metal/cuda/every.cu $(CUDA_OBJ) $(CUDA_HDR) $
 
 .PHONY: check
 check: ## Install what is missing, build, run every test (TEST=suite/name runs a part)
-	$(Q)ci/install-deps.sh --metal
+	$(Q)ci/install-deps.sh --metal --browser
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
@@ -461,15 +476,17 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 ALLOC_TEST := $(if $(filter gcc cc,$(CC_ID)),$(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc))
 
 # Processes and limits are the same whatever compiled the program: once plain, once with sanitizers.
-ONCE := harness/tests/hostile.sh harness/tests/limits.sh
-SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE))),$(wildcard harness/tests/*.sh))
+ONCE := $(patsubst %,harness/tests/%.sh,hostile limits killed)
+# A library whose lines are counted can't be linked by a consumer that knows nothing of that.
+SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE))) \
+                            $(if $(COVERAGE),harness/tests/install.sh),$(wildcard harness/tests/*.sh))
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
 run-tests: all plugins $(BUILD)/tests replay check-metal-host check-metal $(ALLOC_TEST)
 	$(Q)$(if $(CROSS),,for t in $(SHELL_TESTS); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
-	$(Q)$(if $(ALLOC_TEST),echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(ALLOC_TEST) fast)
+	$(Q)$(if $(ALLOC_TEST),echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(ALLOC_TEST) $(if $(COVERAGE),quick,fast))
 	$(Q)$(if $(CROSS),for a in $(EMULATED); do \
 	    echo "  TEST  assay $$a"; $(RUN) $(BUILD)/assay $$a || exit 1; done)
 	@echo "  TEST  $(BUILD)/tests"
@@ -511,7 +528,7 @@ check-aarch64: ## The tests built for AArch64 and run under qemu-user (Debian on
 .PHONY: check-packaging
 check-packaging: ## Static, musl, reproducible build, tarball, Debian package (20 minutes; Debian only)
 	$(Q)ci/install-deps.sh --packaging
-	$(Q)ci/packaging.sh all
+	$(Q)env $(call FIGURES,packaging) ci/packaging.sh all
 
 # Everything that a machine with SVE and I8MM runs, the verifier's whole quick plan on pages of each
 # size that Linux has there. Emulated pages are the emulator's word to the program, mprotect works in the
@@ -520,7 +537,7 @@ PAGES := 4096 16384 65536
 .PHONY: check-aarch64-full
 check-aarch64-full: ## The verifier under qemu-user -cpu max, pages of 4, 16 and 64 KiB (Debian only)
 	$(Q)ci/install-deps.sh --aarch64
-	$(Q)ci/aarch64-sysroot.sh build/aarch64-sysroot && $(REMAKE) CROSS=aarch64 run-aarch64-full
+	$(Q)ci/aarch64-sysroot.sh build/aarch64-sysroot && env $(call FIGURES,aarch64) $(REMAKE) CROSS=aarch64 run-aarch64-full
 
 .PHONY: run-aarch64-full
 run-aarch64-full: all
@@ -536,7 +553,7 @@ run-aarch64-full: all
 check-alloc: ## Let every allocation of a dozen commands fail, one by one (half an hour)
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
-	$(Q)ci/alloc.sh $(BUILD)/assay-fail-alloc full
+	$(Q)env $(call FIGURES,alloc) ci/alloc.sh $(BUILD)/assay-fail-alloc full
 
 .PHONY: check-all
 check-all: ## All of the above, one after the other
@@ -569,14 +586,14 @@ coverage: ## Run the tests on a build that counts lines and branches: build/cove
 	$(Q)ci/install-deps.sh --analyze
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)$(REMAKE) CC=gcc COVERAGE=1 run-tests
-	$(Q)ci/coverage.sh build/coverage
+	$(Q)ci/coverage.sh build/coverage all 'ref/ and harness/' '(ref|harness)/.*\.c'
 
 .PHONY: coverage-reader
 coverage-reader: ## What the fuzz corpus alone reaches of the GGUF reader
 	$(Q)ci/install-deps.sh --analyze
 	$(Q)find build/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)$(REMAKE) CC=gcc COVERAGE=1 replay
-	$(Q)ci/coverage.sh build/coverage 'datasets/gguf(_parse|_kv)?\.c'
+	$(Q)ci/coverage.sh build/coverage reader 'the GGUF reader, by the fuzz corpus alone' 'datasets/gguf(_parse|_kv)?\.c'
 
 .PHONY: verify-full
 verify-full: all ## Verify every backend and ISA on every model in datasets/ and on random blocks
@@ -589,8 +606,12 @@ ggml-verdict: all ## Judge ggml's kernels, all types: writes reports/ggml-verdic
 	$(Q)ci/ggml-verdict.sh $(BUILD)/assay >$(BUILD)/ggml-verdict.md
 	$(Q)mv $(BUILD)/ggml-verdict.md reports/ggml-verdict.md
 
+.PHONY: peers-ik
+peers-ik: ## Build ik_llama.cpp's ggml for this machine (ten minutes; cmake): the backend ik
+	$(Q)ci/peer-ik.sh build/peers/ik
+
 .PHONY: bench-peers
-bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): writes reports/bench-peers.md
+bench-peers: ## Time cpu beside ggml, ik_llama.cpp, OpenBLAS, all types (40 minutes): writes reports/bench-peers.md
 	$(Q)ci/install-deps.sh
 	$(Q)$(REMAKE) all
 	$(Q)ci/bench-peers.sh $(BUILD)/assay >$(BUILD)/bench-peers.md
@@ -599,8 +620,8 @@ bench-peers: ## Time cpu beside ggml and OpenBLAS, all types (an hour or two): w
 .PHONY: robustness
 robustness: ## Try every promise of robustness, hours of fuzzing aside: writes reports/robustness.md
 	$(Q)ci/install-deps.sh
-	$(Q)$(REMAKE) all plugins $(BUILD)/assay-fail-alloc
-	$(Q)ci/robustness.sh $(BUILD)/assay >$(BUILD)/robustness.md
+	$(Q)$(REMAKE) all plugins fuzz-build $(BUILD)/assay-fail-alloc
+	$(Q)env $(call FIGURES,tests) ci/robustness.sh $(BUILD)/assay >$(BUILD)/robustness.md
 	$(Q)mv $(BUILD)/robustness.md reports/robustness.md
 
 RUNS ?= 10000
@@ -609,6 +630,8 @@ false-alarms: all ## Judge correct kernels RUNS times (10000), count the alarms:
 	$(Q)$(RUN) $(BUILD)/assay false-alarms --runs $(RUNS)
 
 FUZZ_SECONDS ?= 60
+# Figures of a campaign that reports/robustness.md is to have: FUZZ_LOG=reports/fuzz.tsv.
+FUZZ_LOG ?=
 FUZZ_FLAGS = CC=clang SAN=address,undefined,fuzzer-no-link
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each (TARGET=gguf: that one), by libFuzzer
@@ -617,7 +640,7 @@ fuzz: ## Fuzz every target for FUZZ_SECONDS (60) each (TARGET=gguf: that one), b
 
 .PHONY: run-fuzz
 run-fuzz: $(addprefix $(BUILD)/fuzz/,$(or $(TARGET),$(FUZZ_TARGETS)))
-	$(Q)ci/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(or $(TARGET),$(FUZZ_TARGETS))
+	$(Q)ASSAY_FUZZ_LOG=$(FUZZ_LOG) ci/fuzz.sh $(BUILD)/fuzz $(FUZZ_SECONDS) $(or $(TARGET),$(FUZZ_TARGETS))
 
 .PHONY: fuzz-afl
 fuzz-afl: ## The same by AFL++

@@ -22,7 +22,16 @@ model=$root/datasets/tinylm/tinylm-Q4_0.gguf
 skeleton=$build/impl/example/skeleton.so
 
 # Small operands: the sites are the same.
+timing='-b cpu --baseline cpu --type q8_0 --shape 1x8x32 --samples 5 --max-time 0 -j 1'
 product='--shape 2x9x64 --weights uniform --acts normal -j 1 --jobs 1 --explain 0'
+# What the scenarios read.
+"$assay" verify -b scalar -t q8_0 $product --record --db base.db --json verify.json >/dev/null &&
+    "$assay" bench $timing --record --db base.db --json bench.json >/dev/null || exit 2
+for i in 1 2; do
+    "$assay" verify -b scalar -t q8_0,q4_0 --shape 2x9x64 -j 1 --jobs 1 --shard $i/2 --json part$i.json >/dev/null ||
+        exit 2
+done
+run=$(jq -r .uuid bench.json)
 cat >scenarios <<END
 inspect $model --json out.json
 verify -b scalar,cpu,eager-f32,eager-f16,transient-f16 -t q8_0 $product --json out.json
@@ -33,16 +42,27 @@ verify --plugin $skeleton $product
 bench -b cpu,scalar --type q8_0 --shape 1x8x32 --samples 5 --max-time 0 -j 1 --json out.json
 mem-child --backend cpu --layers 1 --tokens 1 $model
 mem $model --backend cpu --layers 1 --tokens 1 --json out.json
-report verify.json -o out.html
+report verify.json bench.json -o out.html --db base.db
+report verify.json bench.json -f markdown -o out.html
+report verify.json bench.json -f csv -o out.html
+history import bench.json --db out.db
+history list --db base.db
+history show $run --db base.db
+history export --db base.db -o out.json
+history merge part1.json part2.json -o out.json
+compare verify.json verify.json
+compare bench.json bench.json --json out.json
+verify -b scalar -t q8_0 $product --record --db out.db
+explain gemm/q8_0/2x9x64/uniform/normal/scalar/-/t1
+load-run $model --backend cpu --tokens 1
 types --plugin $skeleton
 version
 END
 if [ "$how" = fast ]; then
-    grep -E '^(inspect|verify -b cpu -t q4_k|report|version)' scenarios >few
+    grep -E '^(inspect|verify -b cpu -t q4_k|report .*--db|history import|version)' scenarios >few
     mv few scenarios
     how=quick
 fi
-"$assay" verify -b scalar -t q8_0 $product --json verify.json >/dev/null 2>&1 || exit 2
 
 # Sites whose failure is made up for: what they would have brought is an extra, and is left out in words
 # ("unknown"), or is computed again. One function a line.
@@ -51,6 +71,7 @@ tolerated='cpuinfo_value|read_governor|own_cgroup|read_size|read_caches|read_fie
 total=0 lost=0 sites=0 forgiven=0
 while read -r scenario; do
     rm -f out.json out.html
+    cp base.db out.db
     # shellcheck disable=SC2086
     ASSAY_ALLOC_LOG=log "$assay" $scenario >out 2>err </dev/null
     code=$?
@@ -64,7 +85,8 @@ while read -r scenario; do
     fi
     tried=0 bad=0
     while read -r k _; do
-        rm -f out.json out.html
+        rm -f out.json out.html out.db-journal
+        cp base.db out.db
         : >hit
         # shellcheck disable=SC2086
         ASSAY_ALLOC_FAIL=$k ASSAY_ALLOC_LOG=$PWD/hit timeout -k 1 60 "$assay" $scenario >out 2>err </dev/null

@@ -51,9 +51,9 @@ __attribute__((destructor(101))) static void end(void) {
     struct shared *s = shared;
     FILE *f;
 
+    shared = NULL;
     if (log_path == NULL || s == NULL || getpid() != first || failing != 0)
         return;
-    shared = NULL;
     f = __real_fopen(log_path, "w");
     if (f == NULL)
         return;
@@ -62,6 +62,10 @@ __attribute__((destructor(101))) static void end(void) {
                 (unsigned long)s->sites[i][1]);
     fclose(f);
 }
+
+/* For ci/coverage_exit.c: what the counting of lines allocates is nobody's. */
+void assay_fail_alloc_end(void);
+void assay_fail_alloc_end(void) { shared = NULL; }
 
 static void log_site(unsigned long i) {
     const uintptr_t low = (uintptr_t)&__executable_start, high = (uintptr_t)&etext;

@@ -7,9 +7,19 @@
 # What a target finds is in FOLDER/findings; `make replay` of a plain build takes it as an argument.
 # New inputs gather in FOLDER/work/TARGET, so that the next run goes on from there. An input that
 # takes 10 seconds or 1 GiB is a finding too.
+#
+# With ASSAY_FUZZ_LOG=FILE, appends a line a target, fields apart by tabs: when it ended (UTC), commit,
+# target, engine (libfuzzer, afl), seconds of CPU, executions, findings of this run. reports/fuzz.tsv,
+# which reports/robustness.md sums up, is such a file.
 set -eu
 dir=$1 seconds=$2
 shift 2
+# Seconds of CPU that this shell's children have taken.
+cpu() {
+    times >"$dir/times"
+    awk 'NR == 2 { gsub(/[ms]/, " "); print $1 * 60 + $2 + $3 * 60 + $4 }' "$dir/times"
+}
+found() { find "$dir/findings" "$dir"/work/*/default/crashes "$dir"/work/*/default/hangs \( -name "$1-*" -o -path "*/$1/*" -name 'id*' \) 2>/dev/null | wc -l; }
 corpus=$(dirname "$0")/../harness/fuzz
 mkdir -p "$dir/findings"
 # Found again below by their kind; leaks at exit of the libraries that ggml loads are not ours.
@@ -44,7 +54,7 @@ for target; do
     *afl*) engine=afl ;;
     *) engine=libfuzzer ;;
     esac
-    start=$(date +%s)
+    start=$(date +%s) cpu_before=$(cpu) found_before=$(found "$target")
     verdict='nothing found'
     if ! $engine "$target"; then
         verdict="FOUND something: $dir/$target.log"
@@ -54,5 +64,9 @@ for target; do
     cover=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$dir/$target.log" | tail -n 1)
     printf '%-8s %11s executions  %6s edges  %6s s  %s\n' "$target" "${execs:-?}" "${cover:--}" \
         "$(($(date +%s) - start))" "$verdict"
+    [ -z "${ASSAY_FUZZ_LOG:-}" ] || printf '%s\t%s\t%s\t%s\t%.0f\t%s\t%s\n' \
+        "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(git rev-parse --short HEAD)" "$target" "$engine" \
+        "$(echo "$(cpu) $cpu_before" | awk '{ print $1 - $2 }')" "${execs:-0}" \
+        "$(($(found "$target") - found_before))" >>"$ASSAY_FUZZ_LOG"
 done
 exit $status

@@ -26,7 +26,7 @@ struct assay_measure_params {
     uint64_t seed;   /* of the order */
 };
 
-#define ASSAY_MIN_ROUNDS 5
+#define ASSAY_MIN_ROUNDS 3
 
 /* Warms up, then measures. Returns the number of rounds; 0 if a call failed or memory ran out, and
  * then *failed is the contestant whose call it was, or n. */

@@ -23,6 +23,7 @@ static const struct {
 } variant_table[] = {
     {"cpu", {"", "exact", NULL}},
     {"ggml", {"", "repack", NULL}},
+    {"ik", {"", "repack", NULL}},
     {"metal", {"", "gemv", "gemm", "transient", NULL}},
 };
 

@@ -182,7 +182,8 @@ static struct row *pair_up(const struct figures *a, const struct figures *b, siz
         const struct figure *then = find(a, json_string_value(now->name));
         struct row *row = &rows[*n];
 
-        if (then == NULL || !(then->value > 0) || !(now->value > 0))
+        if (then == NULL || !(then->value > 0) || !(now->value > 0) || isinf(then->value) ||
+            isinf(now->value))
             continue;
         *row = (struct row){
             json_string_value(now->name), now->unit, now->note, then->value, now->value,
@@ -241,12 +242,12 @@ static json_t *rows_json(const struct row *rows, size_t n) {
     json_t *list = json_array();
 
     for (size_t i = 0; i < n; i++) {
-        json_t *j =
-            json_pack("{ss ss sf sf sf ss}", "case", rows[i].name, "unit", rows[i].unit, "a",
-                      rows[i].a, "b", rows[i].b, "ratio", rows[i].ratio, "kernel", rows[i].note);
+        json_t *j = json_pack("{ss ss sf sf so ss}", "case", rows[i].name, "unit", rows[i].unit,
+                              "a", rows[i].a, "b", rows[i].b, "ratio",
+                              assay_json_real(rows[i].ratio), "kernel", rows[i].note);
         if (!isnan(rows[i].low)) {
-            json_object_set_new(j, "low95", json_real(rows[i].low));
-            json_object_set_new(j, "high95", json_real(rows[i].high));
+            json_object_set_new(j, "low95", assay_json_real(rows[i].low));
+            json_object_set_new(j, "high95", assay_json_real(rows[i].high));
         }
         json_array_append_new(list, j);
     }
@@ -257,7 +258,7 @@ static void print_missing(FILE *f, const char *label, const struct figures *has,
                           const struct figures *lacks) {
     for (size_t i = 0; i < has->n; i++)
         if (find(lacks, json_string_value(has->list[i].name)) == NULL)
-            fprintf(f, "only in %s: %s\n", label, json_string_value(has->list[i].name));
+            assay_print_line(f, "only in %s: %s", label, json_string_value(has->list[i].name));
 }
 
 static bool write_comparison(const struct assay_args *args, const struct row *rows, size_t n) {
@@ -285,7 +286,8 @@ static int compare_verdicts(FILE *f, const json_t *a, const json_t *b) {
         if (old == NULL || json_equal(old, at(r, "verdict")))
             continue;
         changed++;
-        fprintf(f, "%s: %s -> %s\n", text(r, "id"), json_string_value(old), text(r, "verdict"));
+        assay_print_line(f, "%s: %s -> %s", text(r, "id"),
+                         json_is_string(old) ? json_string_value(old) : "", text(r, "verdict"));
     }
     json_decref(before);
     fprintf(f, "%zu verdicts changed, %zu are the same, %zu cases are in B only\n", changed, same,
@@ -326,8 +328,8 @@ static int compare_figures(const struct assay_args *args, FILE *out, const json_
         print_missing(out, "A", &fa, &fb);
         print_missing(out, "B", &fb, &fa);
         if (strcmp(text(at(a, "machine"), "cpu"), text(at(b, "machine"), "cpu")) != 0)
-            fprintf(out, "note: A is of %s, B of %s\n", text(at(a, "machine"), "cpu"),
-                    text(at(b, "machine"), "cpu"));
+            assay_print_line(out, "note: A is of %s, B of %s", text(at(a, "machine"), "cpu"),
+                             text(at(b, "machine"), "cpu"));
         code = ASSAY_EXIT_OK;
         if (assay_args_get(args, "json") != NULL && !write_comparison(args, rows, n))
             code = ASSAY_EXIT_USAGE;

@@ -100,45 +100,53 @@ static bool show_run(const struct assay_history_run *r, void *user) {
 
     found->n++;
     found->id = r->id;
-    printf("run       %s\ncommand   %s\narguments %s\n", r->uuid, r->command, r->arguments);
-    printf("started   %s\nfinished  %s\n", r->started, r->finished);
-    printf("commit    %s%s\ndate      %s\nbranch    %s\n", r->commit,
-           r->dirty ? " (with changes)" : "", r->commit_date, r->branch);
-    printf("compiler  %s %s\n", r->compiler, r->flags);
-    printf("machine   %s, %d cores, %.1f GiB, L1d %lld, L2 %lld, L3 %lld\n", r->machine.cpu,
-           r->machine.cores, (double)r->machine.memory_bytes / 0x1p30,
-           (long long)r->machine.l1d_bytes, (long long)r->machine.l2_bytes,
-           (long long)r->machine.l3_bytes);
-    printf("features  %s\nsystem    %s\n", r->machine.features, r->machine.os);
-    if (r->machine.governor[0] != '\0')
-        printf("governor  %s\n", r->machine.governor);
+    const struct assay_history_machine *m = &r->machine;
+    assay_print_line(stdout, "run       %s", r->uuid);
+    assay_print_line(stdout, "command   %s", r->command);
+    assay_print_line(stdout, "arguments %s", r->arguments);
+    assay_print_line(stdout, "started   %s", r->started);
+    assay_print_line(stdout, "finished  %s", r->finished);
+    assay_print_line(stdout, "commit    %s%s", r->commit, r->dirty ? " (with changes)" : "");
+    assay_print_line(stdout, "date      %s", r->commit_date);
+    assay_print_line(stdout, "branch    %s", r->branch);
+    assay_print_line(stdout, "compiler  %s %s", r->compiler, r->flags);
+    assay_print_line(stdout, "machine   %s, %d cores, %.1f GiB, L1d %lld, L2 %lld, L3 %lld", m->cpu,
+                     m->cores, (double)m->memory_bytes / 0x1p30, (long long)m->l1d_bytes,
+                     (long long)m->l2_bytes, (long long)m->l3_bytes);
+    assay_print_line(stdout, "features  %s", m->features);
+    assay_print_line(stdout, "system    %s", m->os);
+    if (m->governor[0] != '\0')
+        assay_print_line(stdout, "governor  %s", m->governor);
     if (r->passed >= 0)
-        printf("cases     %lld passed, %lld failed, %lld skipped, %lld not run\n",
-               (long long)r->passed, (long long)r->failed, (long long)r->skipped,
-               (long long)r->not_run);
+        assay_print_line(stdout, "cases     %lld passed, %lld failed, %lld skipped, %lld not run",
+                         (long long)r->passed, (long long)r->failed, (long long)r->skipped,
+                         (long long)r->not_run);
     return true;
 }
 
 static bool show_timing(const struct assay_history_timing *t, void *user) {
     (void)user;
-    printf("  %s %lldx%lldx%lld, %lld threads, %s: ", t->type, (long long)t->m, (long long)t->n,
-           (long long)t->k, (long long)t->threads, t->contender);
+    char figure[256];
     if (strcmp(t->status, "measured") == 0)
-        printf("%.2f µs ± %.2f (%lld samples) %s\n", 1e-3 * t->median_ns, 1e-3 * t->mad_ns,
-               (long long)t->n_samples, t->kernel);
+        snprintf(figure, sizeof figure, "%.2f µs ± %.2f (%lld samples) ", 1e-3 * t->median_ns,
+                 1e-3 * t->mad_ns, (long long)t->n_samples);
     else
-        printf("%s: %s\n", t->status, t->reason);
+        snprintf(figure, sizeof figure, "%.100s: ", t->status);
+    assay_print_line(stdout, "  %s %lldx%lldx%lld, %lld threads, %s: %s%s", t->type,
+                     (long long)t->m, (long long)t->n, (long long)t->k, (long long)t->threads,
+                     t->contender, figure,
+                     strcmp(t->status, "measured") == 0 ? t->kernel : t->reason);
     return true;
 }
 
 static bool show_memory(const struct assay_history_memory *m, void *user) {
     (void)user;
     if (strcmp(m->outcome, "measured") == 0)
-        printf("  %s: peak %.1f MiB of %.1f MiB on disk, pass %.3f s%s\n", m->mode,
-               m->peak_bytes / 0x1p20, m->disk_bytes / 0x1p20, m->pass_s,
-               m->extrapolated ? " (extrapolated)" : "");
+        assay_print_line(stdout, "  %s: peak %.1f MiB of %.1f MiB on disk, pass %.3f s%s", m->mode,
+                         m->peak_bytes / 0x1p20, m->disk_bytes / 0x1p20, m->pass_s,
+                         m->extrapolated ? " (extrapolated)" : "");
     else
-        printf("  %s: %s: %s\n", m->mode, m->outcome, m->reason);
+        assay_print_line(stdout, "  %s: %s: %s", m->mode, m->outcome, m->reason);
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "changepoint.h"
+#include "no_memory.h"
 #include "report.h"
 #include "report_html.h"
 #include "stats.h"
@@ -78,8 +79,10 @@ static struct series *series_for(struct story *s, const struct assay_history_tim
     if (s->n_series == MAX_SERIES)
         return NULL;
     struct series *x = calloc(1, sizeof *x);
-    if (x == NULL)
+    if (x == NULL) {
+        assay_no_memory_note();
         return NULL;
+    }
     snprintf(x->type, sizeof x->type, "%s", t->type);
     x->m = t->m, x->n = t->n, x->k = t->k, x->threads = t->threads;
     for (size_t i = 0; i < MAX_COMMITS; i++)
@@ -139,8 +142,7 @@ static double axis_top(const struct story *s, const struct series *x) {
 
 static void plot_type(FILE *f, const struct story *s, size_t first) {
     const char *type = s->series[first]->type;
-    struct assay_plot_row *rows =
-        calloc((MAX_COMMITS + MAX_CHANGES) * ASSAY_PLOT_SERIES, sizeof *rows);
+    struct assay_plot_row *rows = assay_plot_rows((MAX_COMMITS + MAX_CHANGES) * ASSAY_PLOT_SERIES);
     char names[ASSAY_PLOT_SERIES][64], name[32], caption[96], variables[48];
     double top = 0;
     const char *legend[ASSAY_PLOT_SERIES];
@@ -155,8 +157,11 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
         top = fmax(top, axis_top(s, x));
         for (size_t c = 0; c < s->n_commits; c++)
             if (!isnan(x->v[c]))
-                rows[n++] = (struct assay_plot_row){
-                    .x = (double)c, .y = x->v[c], .series = (unsigned)lines};
+                rows[n++] = (struct assay_plot_row){.x = (double)c,
+                                                    .y = x->v[c],
+                                                    .series = (unsigned)lines,
+                                                    .low = x->low[c] > 0 ? x->low[c] : 0,
+                                                    .high = x->low[c] > 0 ? x->high[c] : 0};
         for (size_t c = 0; c < x->n_changes; c++) {
             const struct assay_changepoint *p = &x->changes[c];
             rows[n] = (struct assay_plot_row){
@@ -225,7 +230,7 @@ static void changes_table(FILE *f, const struct story *s) {
             assay_html_text(f, x->type);
             fprintf(f,
                     "</td><td class=\"num\">%lld</td><td class=\"num\">%.2f×</td>"
-                    "<td class=\"num\">%.2f×</td><td class=\"num\">%+.1f %%</td>"
+                    "<td class=\"num\">%.2f×</td><td class=\"num key\">%+.1f %%</td>"
                     "<td class=\"num\">%.4f</td></tr>\n",
                     x->m, p->before, p->after, 100 * (p->after / p->before - 1), p->p);
         }
@@ -279,10 +284,15 @@ static void commits_table(const struct assay_report *r, const struct story *s) {
 void assay_report_history(struct assay_report *r) {
     struct assay_history *h = r->options->history;
     char err[256] = "";
-    struct story *s = h != NULL ? calloc(1, sizeof *s) : NULL;
+    struct story *s;
 
-    if (s == NULL)
+    if (h == NULL)
         return;
+    s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        assay_no_memory_note();
+        return;
+    }
     s->h = h;
     bool ok =
         assay_history_runs(h, &(struct assay_history_filter){0}, take_run, s, err, sizeof err);
@@ -299,7 +309,9 @@ void assay_report_history(struct assay_report *r) {
         fprintf(
             r->body,
             "<p>%zu commits, %zu series. A point is the backend cpu’s speed-up over eager fp32, "
-            "timed in turns in one run, so that what else the machine did slowed both. A ring "
+            "timed in turns in one run, so that what else the machine did slowed both; the upright "
+            "line "
+            "is its 95 %% interval. A ring "
             "marks a commit from which the level is another: binary segmentation on ranks, each "
             "split tested against 1999 random orders (seeded), at most 1 in 20 pages with a false "
             "mark (Bonferroni over the series), changes below 3 %% left out. "

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #endif
 
+#include "no_memory.h"
 #include "report_assets.h"
 
 void assay_html_text(FILE *f, const char *s) {
@@ -50,6 +51,8 @@ void assay_html_textf(FILE *f, const char *fmt, ...) {
         vsnprintf(text, (size_t)n + 1, fmt, ap);
         va_end(ap);
     }
+    if (text == NULL)
+        assay_no_memory_note();
     assay_html_text(f, text != NULL ? text : small);
     if (text != small)
         free(text);

@@ -60,9 +60,13 @@ void assay_table_row_colour(struct assay_table *t, enum assay_colour c, const ch
         assay_no_memory_note();
         return;
     }
-    for (size_t i = 0; i < t->columns; i++)
-        if (scols_line_set_data(line, i, cells[i]) != 0)
+    for (size_t i = 0; i < t->columns; i++) {
+        char *shown = cells[i] != NULL ? assay_printable(cells[i]) : NULL;
+        if (shown != NULL && scols_line_refer_data(line, i, shown) != 0) {
+            free(shown);
             assay_no_memory_note();
+        }
+    }
     if (names[c] != NULL)
         scols_line_set_color(line, names[c]);
 }

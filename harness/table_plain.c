@@ -79,10 +79,8 @@ void assay_table_row_colour(struct assay_table *t, enum assay_colour c, const ch
     }
     row->colour = c;
     for (size_t i = 0; i < t->columns; i++) {
-        size_t width = cells[i] != NULL ? width_of(cells[i]) : 0;
-        row->cells[i] = cells[i] != NULL ? strdup(cells[i]) : NULL;
-        if (cells[i] != NULL && row->cells[i] == NULL)
-            assay_no_memory_note();
+        row->cells[i] = cells[i] != NULL ? assay_printable(cells[i]) : NULL;
+        size_t width = row->cells[i] != NULL ? width_of(row->cells[i]) : 0;
         t->width[i] = width > t->width[i] ? width : t->width[i];
     }
     *t->end = row;

@@ -1,9 +1,13 @@
 #include "term.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "datasets/text.h"
+#include "no_memory.h"
 
 /* Whether it is a terminal that takes escape sequences. */
 static bool is_terminal(int fd) {
@@ -25,6 +29,37 @@ const char *assay_colour_start(FILE *f, enum assay_colour c) {
 }
 
 const char *assay_colour_end(FILE *f) { return assay_coloured(f) ? "\033[0m" : ""; }
+
+char *assay_printable(const char *s) {
+    const size_t n = strlen(s), size = 4 * n + 1; /* a byte becomes \xNN at most */
+    char *copy = malloc(size);
+
+    if (copy == NULL) {
+        assay_no_memory_note();
+        return NULL;
+    }
+    struct assay_text t = assay_text_init(copy, size);
+    assay_text_printable(&t, s, n);
+    return copy;
+}
+
+void assay_print_line(FILE *f, const char *fmt, ...) {
+    char *line, *shown = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    const int n = vasprintf(&line, fmt, ap);
+    va_end(ap);
+    if (n < 0) {
+        assay_no_memory_note();
+        return;
+    }
+    shown = assay_printable(line);
+    if (shown != NULL)
+        fprintf(f, "%s\n", shown);
+    free(shown);
+    free(line);
+}
 
 static bool progress_shown;
 

@@ -80,7 +80,8 @@ struct assay_backend {
 
 /* The registered backends (registry.c). */
 extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay_backend_eager_f32,
-    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml, assay_backend_metal;
+    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml, assay_backend_ik,
+    assay_backend_metal;
 
 /* Adds a backend to the end of the list, for the rest of the program's life; *b is borrowed. False
  * if its name is taken or ASSAY_MAX_BACKENDS are there already. */

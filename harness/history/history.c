@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/text.h"
 #include "internal.h"
 
 /* What one writer may have to wait for others. */
@@ -13,10 +14,11 @@ bool assay_history_error(const struct assay_history *h, char *err, size_t err_si
                          const char *why) {
     if (err == NULL)
         return false;
-    snprintf(err, err_size, "%s: %s", h->path, why);
-    for (char *c = err; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ')
-            *c = '?';
+    struct assay_text t = assay_text_init(err, err_size);
+    assay_text_printable(&t, h->path, strlen(h->path));
+    assay_text_add(&t, ": ", 2);
+    assay_text_printable(&t, why, strlen(why));
+    assay_text_mark_cut(&t);
     return false;
 }
 
@@ -48,11 +50,27 @@ static bool check_schema(struct assay_history *h, char *err, size_t err_size) {
     return assay_history_error(h, err, err_size, text);
 }
 
+/* A writer that was killed amid a commit leaves a journal, which whoever comes next must roll back,
+ * and SQLite lets no connection do that which was opened for reading. */
+static bool needs_rollback(sqlite3 *db) {
+    sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL);
+    return sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK;
+}
+
+static int open_database(const char *path, enum assay_history_mode mode, sqlite3 **db) {
+    if (mode == ASSAY_HISTORY_WRITE)
+        return sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    int code = sqlite3_open_v2(path, db, SQLITE_OPEN_READONLY, NULL);
+    if (code == SQLITE_OK && needs_rollback(*db)) {
+        sqlite3_close(*db);
+        code = sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE, NULL);
+    }
+    return code;
+}
+
 struct assay_history *assay_history_open(const char *path, enum assay_history_mode mode, char *err,
                                          size_t err_size) {
     struct assay_history *h = calloc(1, sizeof *h);
-    int flags = mode == ASSAY_HISTORY_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                                            : SQLITE_OPEN_READONLY;
     bool ok;
 
     if (h == NULL || (h->path = strdup(path)) == NULL) {
@@ -60,7 +78,7 @@ struct assay_history *assay_history_open(const char *path, enum assay_history_mo
         free(h);
         return NULL;
     }
-    if (sqlite3_open_v2(path, &h->db, flags, NULL) != SQLITE_OK) {
+    if (open_database(path, mode, &h->db) != SQLITE_OK) {
         assay_history_error(h, err, err_size,
                             h->db != NULL ? sqlite3_errmsg(h->db) : "out of memory");
         assay_history_close(h);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/text.h"
 #include "history.h"
 
 struct reader {
@@ -15,10 +16,12 @@ struct reader {
 };
 
 static bool fail(const struct reader *r, size_t line, const char *why) {
-    snprintf(r->err, r->err_size, "%s:%zu: %s", r->path, line, why);
-    for (char *c = r->err; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ')
-            *c = '?';
+    struct assay_text t = assay_text_init(r->err, r->err_size);
+
+    assay_text_printable(&t, r->path, strlen(r->path));
+    assay_text_printf(&t, ":%zu: ", line);
+    assay_text_printable(&t, why, strlen(why));
+    assay_text_mark_cut(&t);
     return false;
 }
 

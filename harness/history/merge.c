@@ -110,8 +110,15 @@ static bool sort_shards(const json_t *shards, const json_t **sorted, size_t coun
 /* The results of all shards, each in its place of the plan. */
 static json_t *join_results(const json_t *const *sorted, size_t count, size_t cases, char *err,
                             size_t err_size) {
-    json_t **all = calloc(cases + 1, sizeof(json_t *)), *list;
+    json_t **all, *list;
+    size_t there = 0;
 
+    /* Before memory for all of them is asked for: the number is only what a file says. */
+    for (size_t s = 0; s < count; s++)
+        there += json_array_size(at(sorted[s], "results"));
+    if (there != cases)
+        return fail(err, err_size, "the shards have %zu cases, their plan has %zu", there, cases);
+    all = calloc(cases + 1, sizeof(json_t *));
     if (all == NULL)
         return fail(err, err_size, "out of memory");
     for (size_t s = 0; s < count; s++) {
@@ -135,39 +142,41 @@ static json_t *join_results(const json_t *const *sorted, size_t count, size_t ca
         }
     }
     list = json_array();
-    for (size_t i = 0; i < cases; i++)
-        if (all[i] == NULL) {
-            json_decref(list);
-            free(all);
-            return fail(err, err_size, "case %zu of the plan is in no shard", i);
-        } else {
-            json_array_append(list, all[i]);
-        }
+    for (size_t i = 0; i < cases; i++) /* as many as there are places, none taken twice */
+        json_array_append(list, all[i]);
     free(all);
     return list;
 }
 
 /* ---- verify's members beside the results ----------------------------------------------------- */
 
+/* Counts of a file may be any: a sum that an integer can't hold ends at its limit. */
+static json_int_t sum(json_int_t a, json_int_t b) {
+    if (b > 0 && a > INT64_MAX - b)
+        return INT64_MAX;
+    return b < 0 && a < INT64_MIN - b ? INT64_MIN : a + b;
+}
+
 static json_t *sum_summaries(const json_t *const *sorted, size_t count, size_t cases) {
     static const char *const keys[] = {"passed",  "failed",   "skipped",
                                        "not_run", "elements", "unbounded"};
     const json_t *skips = at(sorted[0], "skips"), *skip;
-    json_t *sum = json_pack("{sI}", "cases", (json_int_t)cases);
+    json_t *summary = json_pack("{sI}", "cases", (json_int_t)cases);
     json_int_t planned = 0;
     size_t i;
 
     /* What could not become a case is in every shard, and is counted once. */
-    json_array_foreach(skips, i, skip) planned += json_integer_value(at(skip, "count"));
+    json_array_foreach(skips, i, skip) planned =
+        sum(planned, json_integer_value(at(skip, "count")));
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
         json_int_t n = 0;
         for (size_t s = 0; s < count; s++)
-            n += json_integer_value(at(at(sorted[s], "summary"), keys[k]));
-        if (strcmp(keys[k], "skipped") == 0)
-            n -= (json_int_t)(count - 1) * planned;
-        json_object_set_new(sum, keys[k], json_integer(n));
+            n = sum(n, json_integer_value(at(at(sorted[s], "summary"), keys[k])));
+        for (size_t s = 1; s < count && strcmp(keys[k], "skipped") == 0; s++)
+            n = sum(n, planned > 0 ? -planned : 0);
+        json_object_set_new(summary, keys[k], json_integer(n));
     }
-    return sum;
+    return summary;
 }
 
 static bool add_verify(json_t *merged, const json_t *const *sorted, size_t count) {
@@ -205,7 +214,7 @@ static json_t *parts(const json_t *const *sorted, size_t count) {
     json_t *list = json_array();
 
     for (size_t s = 0; s < count; s++)
-        json_array_append_new(list, json_pack("{ss sO sO sO}", "uuid", text(sorted[s], "uuid"),
+        json_array_append_new(list, json_pack("{ss sO sO? sO}", "uuid", text(sorted[s], "uuid"),
                                               "machine", at(sorted[s], "machine"), "started",
                                               at(sorted[s], "started"), "finished",
                                               at(sorted[s], "finished")));

@@ -125,6 +125,19 @@ jq -e '[.results[].ratio] | length == 3 and all(. == 2)' c.json >/dev/null && pa
 check 'compare the largest first' 0 compare b.json benchm.json --json c.json
 jq -e '[.results[].ratio | log | fabs] | . == (sort | reverse)' c.json >/dev/null && pass ||
     fail 'compare the largest first' 'not in order'
+# A record is another's word: what it has for names is shown, and is no command to the terminal.
+jq -c '.machine.cpu = "\u001b[31mred\n" | .results[].id |= . + "\u001b]0;x\u0007"' v.json >escape.json
+jq -c '.uuid = "00000001-0000-4000-8000-000000000000" | .results[].verdict = "\u001b[2J"' escape.json >escape2.json
+esc=$(printf '\033')
+check 'compare of names with control characters' 0 compare escape.json escape2.json
+out_has '\x1b[2J'
+grep -q "$esc" out && fail "$name" 'an escape sequence reaches the terminal' || pass
+check 'import of names with control characters' 0 history import escape.json --db escape.db
+for c in list "show $(sed -n 's/.*"uuid":"\([^"]*\)".*/\1/p' escape.json)"; do
+    check "$c with control characters" 0 history $c --db escape.db
+    out_has '\x1b[31mred\n'
+    grep -q "$esc" out && fail "$name" 'an escape sequence reaches the terminal' || pass
+done
 printf '{}\000' >zero.jsonl
 check 'import of no text' 2 history import zero.jsonl --db zero.db
 err_line 'zero.jsonl:1: a zero byte'

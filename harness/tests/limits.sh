@@ -1,6 +1,6 @@
 #!/bin/sh
 # Scarce resources and odd surroundings: limits.sh PATH/TO/assay. Little memory, full disks, files that
-# shrink, interrupts, kills, no /proc, other locales and terminals, names that are no text. What this
+# shrink, interrupts, no /proc, other locales and terminals, names that are no text. What this
 # machine can't set up is told. With ASSAY_ROBUSTNESS=FILE, appends its figures there.
 set -u
 
@@ -209,7 +209,7 @@ has 'truncated: inspect' err 'assay: long.gguf: offset '
 one_line 'truncated: inspect'
 promise truncated 7
 
-# ---- Interrupts and kills -----------------------------------------------------------------------
+# ---- Interrupts, and two at once -----------------------------------------------------------------------
 if env --default-signal=INT true 2>/dev/null; then
     interrupt() { # SIGNAL CODE COMMAND...
         signal=$1 code=$2
@@ -244,23 +244,6 @@ if env --default-signal=INT true 2>/dev/null; then
 else
     skip 'interrupts: env has no --default-signal'
 fi
-
-# Killed at odd moments, a record is complete or absent, or the one before.
-i=0
-while [ $i -lt 200 ]; do
-    "$assay" inspect "$model" --json killed.json >/dev/null 2>&1 &
-    pid=$!
-    sleep "0.0$((i % 4))$((i / 4 % 10))"
-    kill -9 $pid 2>/dev/null
-    wait $pid 2>/dev/null
-    if [ -e killed.json ] && ! jq -e .finished killed.json >/dev/null 2>&1; then
-        fail 'killed while recording' "round $i: not a record"
-    fi
-    i=$((i + 1))
-done 2>/dev/null
-[ -e killed.json ] && pass || fail 'killed while recording' 'no round got as far as a record'
-rm -f killed.json*
-promise killed 200
 
 i=0
 while [ $i -lt 20 ]; do

@@ -61,3 +61,20 @@ Test(term, no_progress_off_the_terminal, .init = cr_redirect_stderr) {
     fflush(stderr);
     cr_assert_stderr_eq_str("");
 }
+
+Test(term, what_a_file_chose_is_no_command_to_the_terminal) {
+    char *shown = assay_printable("a\033[31m\n\x7f\xff über \"\\");
+    cr_assert_str_eq(shown, "a\\x1b[31m\\n\\x7f\\xff über \"\\");
+    free(shown);
+
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    assay_print_line(f, "%s: %d", "x\ny", 7);
+    struct assay_table *t = assay_table_new((const char *const[]){"NAME"}, 1);
+    assay_table_row(t, (const char *const[]){"\033[2J"});
+    assay_table_print(t, f);
+    fclose(f);
+    cr_assert_str_eq(text, "x\\ny: 7\nNAME\n\\x1b[2J\n");
+    free(text);
+}
