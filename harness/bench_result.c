@@ -106,8 +106,9 @@ static json_t *reals(const double *x, size_t n) {
 }
 
 static json_t *verification(const struct bench_entry *e) {
-    return json_pack("{sI so}", "elements", (json_int_t)e->comparison.elements, "worst_ratio",
-                     assay_json_real(fmax(0, e->comparison.worst.ratio)));
+    return json_pack("{sI so so}", "elements", (json_int_t)e->comparison.elements, "worst_ratio",
+                     assay_json_real(fmax(0, e->comparison.worst.ratio)), "nmse",
+                     assay_json_real(assay_comparison_nmse(&e->comparison)));
 }
 
 /* How many times faster than the baseline: the median over rounds of the two times' ratio. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench_internal.h"
+#include "timer.h"
 
 /* Fence of struct assay_output, in floats: a multiple of 16 keeps y on a cache line. */
 #define FENCE 64
@@ -113,15 +114,18 @@ void bench_verify(struct bench_run *run, struct bench_entry *e) {
     };
     struct assay_error err = {0};
     enum assay_status status;
+    uint64_t start;
     fenv_t environment;
 
     assay_output_poison(&out);
     assay_comparison_init(&e->comparison);
     /* A kernel that changes the rounding mode must not move the reference. */
     fegetenv(&environment);
+    start = assay_now_ns();
     status = e->experts != NULL
                  ? bench_multiply_experts(run, e, 0, &err)
                  : gemm_quant(e->ctx, e->stores[0], run->x, run->rows, run->y, m->n, &err);
+    e->verify_ns = (double)(assay_now_ns() - start);
     fesetenv(&environment);
     if (status != ASSAY_OK) {
         e->status = BENCH_FAILED;

@@ -24,7 +24,7 @@ static const char *const default_backends[] = {"cpu", "transient-f16", "ggml", "
 static const struct assay_option options[] = {
     {"model", 0, "NAME,...", NULL, "all matrices of models of the catalogue, e.g. " DEFAULT_MODEL},
     {"gguf", 'g', "FILE", NULL, "the distinct matrices of a GGUF file, with its own weights"},
-    {"shape", 0, "MxNxK,...", NULL, "shapes of your own"},
+    {"shape", 0, "[Mx]NxK,...", NULL, "shapes of your own; without M, with each batch size"},
     {"type", 't', "T,...", NULL,
      "types (default: q4_k; with --plugin: all that it takes; with --gguf: all of the file)"},
     {"backend", 'b', "B,...", NULL,
@@ -35,13 +35,16 @@ static const struct assay_option options[] = {
      "instruction sets of the backends that have a choice (default: best)"},
     {"m", 'm', "M,...", NULL, "batch sizes (default: 1,8,64; with a model or file: 1,8,512)"},
     {"threads", 'j', "N,...", NULL, "numbers of threads (default: the number of cores)"},
+    {"weights", 0, "GEN", "uniform",
+     "generator of weights: uniform (every byte random), normal, heavy, extreme, alternating "
+     "(quantised, which takes a while)"},
     {"baseline", 0, "B", "eager-f32", "the backend that speed-ups are over; always measured"},
     {"cold", 0, NULL, NULL,
      "rotate copies of the weights that together exceed the last-level cache, so that they come "
      "from memory as they do in a whole model"},
     {"samples", 0, "N", "25", "rounds per case"},
     {"min-time", 0, "S", "0", "go on with a case for at least this many seconds"},
-    {"max-time", 0, "S", "10", "end a case after this many seconds (and five rounds)"},
+    {"max-time", 0, "S", "10", "end a case after this many seconds (and three rounds)"},
     {"no-verify", 0, NULL, NULL, "time without judging first"},
     {"seed", 's', "S", "1", "seed of weights, activations and order"},
     {"timeout", 0, "S", "600", "seconds a case may take in all"},
@@ -158,12 +161,17 @@ static bool add_threads(const char *item, void *user) {
 static bool add_shape(const char *item, void *user) {
     struct selection *s = user;
     struct assay_bench_matrix matrix = {.n = 0};
-    const char *p = read_count(item, &matrix.m);
+    size_t number[3] = {0}, count = 0;
+    const char *p = item;
 
-    p = p != NULL && *p == 'x' ? read_count(p + 1, &matrix.n) : NULL;
-    p = p != NULL && *p == 'x' ? read_count(p + 1, &matrix.k) : NULL;
-    if (p == NULL || *p != '\0')
-        return bad(s, "shape", "not MxNxK:", item);
+    do
+        p = read_count(p, &number[count]);
+    while (p != NULL && ++count < 3 && *p++ == 'x');
+    if (p == NULL || count < 2 || (count == 3 ? *p : p[-1]) != '\0')
+        return bad(s, "shape", "not MxNxK or NxK:", item);
+    matrix.m = count == 3 ? number[0] : 0;
+    matrix.n = number[count - 2];
+    matrix.k = number[count - 1];
     /* Keeps every buffer of a case below 2^40 bytes. */
     if ((double)matrix.n * (double)matrix.k > 1e11 || (double)matrix.m * (double)matrix.n > 1e11 ||
         (double)matrix.m * (double)matrix.k > 1e11)
@@ -216,6 +224,8 @@ static bool select_numbers(struct selection *s) {
         !assay_args_double(s->args, "max-time", &p->max_s, 0, 86400) ||
         !assay_args_u64(s->args, "timeout", &s->timeout_s, 1, 86400))
         return false;
+    if (!assay_weights_gen_parse(assay_args_get(s->args, "weights"), &p->weights))
+        return bad(s, "weights", "unknown generator", assay_args_get(s->args, "weights"));
     p->max_s = p->max_s < p->min_s ? p->min_s : p->max_s;
     p->seed = seed;
     p->samples = (size_t)samples;
@@ -474,9 +484,9 @@ static int run_cases(struct selection *s, const struct assay_gguf *gguf) {
     if (gguf != NULL && !assay_gguf_unchanged(gguf, changed, sizeof changed))
         partial = changed;
     if (partial != NULL)
-        code = assay_usage_error(s->args->command,
-                                 "%s: the results are partial, %zu of %zu cases ran", partial,
-                                 json_array_size(live.results), s->plan.n_cases);
+        code =
+            assay_usage_error(s->args->command, "%s: the results are partial, %zu of %zu cases ran",
+                              partial, json_array_size(live.results), s->plan.n_cases);
     if (assay_record_wanted(s->args) && write_record(s, live.results, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
     else

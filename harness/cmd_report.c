@@ -1,11 +1,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "history/history.h"
 #include "options.h"
 #include "report.h"
+#include "report_html.h"
 
 static const struct assay_option options[] = {
     {"output", 'o', "FILE", "assay-report.html", "Where to write it; - is standard output."},
@@ -14,6 +16,7 @@ static const struct assay_option options[] = {
     {"db", 0, "FILE", NULL, "History of earlier commits, to be shown beside (assay history)."},
     {"commit-url", 0, "URL", NULL,
      "What a commit's hash is put after to link to it, like https://example.org/repo/commit/."},
+    {"plots", 0, "DIR", NULL, "Write each plot of the page to DIR too, as .svg and .png."},
     {"title", 't', "TEXT", "assay report", "Heading of the page."},
     {0},
 };
@@ -95,6 +98,18 @@ static int run(const struct assay_args *args) {
     struct assay_report_options o = {.title = assay_args_get(args, "title"),
                                      .commit_url = assay_args_get(args, "commit-url")};
 
+    const char *plots = assay_args_get(args, "plots");
+
+    if (plots != NULL && (strcmp(format, "html") != 0 || !assay_plot_available())) {
+        free(records);
+        return assay_usage_error(args->command, strcmp(format, "html") != 0
+                                                    ? "--plots: only with --format html"
+                                                    : "--plots: gnuplot does not run here");
+    }
+    if (plots != NULL && mkdir(plots, 0777) != 0 && errno != EEXIST) {
+        free(records);
+        return assay_usage_error(args->command, "--plots: %s: %s", plots, strerror(errno));
+    }
     if (!known_format(format)) {
         free(records);
         return assay_usage_error(
@@ -115,6 +130,7 @@ static int run(const struct assay_args *args) {
     while (records != NULL && loaded < n &&
            assay_report_read(args->positional[loaded], &records[loaded], err, sizeof err))
         loaded++;
+    assay_plot_keep_in(plots);
     if (records == NULL || loaded < n) {
         assay_usage_error(args->command, "%s", err);
     } else if (!write_page(path, format, records, n, &o, &error)) {
@@ -122,7 +138,10 @@ static int run(const struct assay_args *args) {
     } else {
         if (strcmp(path, "-") != 0)
             printf("report: %s\n", path);
-        code = ASSAY_EXIT_OK;
+        if (assay_plot_keep_error() != NULL)
+            assay_usage_error(args->command, "--plots: %s", assay_plot_keep_error());
+        else
+            code = ASSAY_EXIT_OK;
     }
     for (size_t i = 0; i < loaded; i++)
         json_decref(records[i].json);

@@ -4,6 +4,7 @@
 
 #include "impl/gemm_quant.h"
 #include "impl/ggml/ggml.h"
+#include "impl/ik/ik.h"
 #include "options.h"
 #include "plugin.h"
 #include "record.h"
@@ -55,6 +56,8 @@ static void print_table(void) {
     }
     if (assay_ggml_library() != NULL)
         printf("ggml: version %s, %s\n", assay_ggml_version(), assay_ggml_library());
+    if (assay_ik_library() != NULL)
+        printf("ik: %s\n", assay_ik_library());
 }
 
 static json_t *type_record(const struct assay_type_traits *t) {

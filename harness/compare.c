@@ -77,6 +77,10 @@ static void compare_element(struct assay_comparison *c, const struct assay_ref_e
         e->ratio = INFINITY;
     }
     c->elements++;
+    if (isfinite(ref->y) && isfinite(e->got)) {
+        c->error_squares += ((double)e->got - ref->y) * ((double)e->got - ref->y);
+        c->squares += ref->y * ref->y;
+    }
     if (ok && isinf(bound) && isfinite(ref->yq)) {
         c->unbounded++;
         return;
@@ -120,6 +124,10 @@ void assay_compare_row_bits(struct assay_comparison *c, const struct assay_outpu
         c->elements++;
         judged(c, &e, ok);
     }
+}
+
+double assay_comparison_nmse(const struct assay_comparison *c) {
+    return c->squares > 0 ? c->error_squares / c->squares : NAN;
 }
 
 static bool fence_changed(struct assay_comparison *c, const struct assay_output *o) {

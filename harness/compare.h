@@ -48,6 +48,10 @@ struct assay_comparison {
     struct assay_element worst;         /* the first of the largest ratio; valid if any is judged */
     long long outside_row, outside_col; /* first fence element that changed, relative to y */
 
+    /* Against the product of unrounded activations: what the class costs too. Over the elements
+     * that are finite on both sides. */
+    double error_squares, squares;
+
     /* For the constancy check: over the elements that have a finite bound. */
     size_t bounded;
     bool constant;
@@ -73,6 +77,10 @@ void assay_compare_row(struct assay_comparison *c, const struct assay_output *o,
 /* Judges row i of o bit for bit against expected[n] (any NaN equals any NaN). */
 void assay_compare_row_bits(struct assay_comparison *c, const struct assay_output *o, size_t i,
                             const float *expected);
+
+/* The normalised mean square error, Σ (got - y)² / Σ y² for the y of unrounded activations; NaN if
+ * nothing was compared or all y are 0. */
+double assay_comparison_nmse(const struct assay_comparison *c);
 
 /* Looks at the fence and at constancy, and settles c->found. */
 void assay_comparison_finish(struct assay_comparison *c, const struct assay_output *o);

@@ -30,8 +30,15 @@ void assay_arith_text(const struct assay_arith *a, char *buf, size_t size) {
         [ASSAY_ACT_Q8_F16] = "int8 activations under fp16 scales",
         [ASSAY_ACT_Q8K] = "int8 activations (Q8_K)",
         [ASSAY_ACT_F16] = "fp16 activations under a scale a row",
+        [ASSAY_ACT_Q8_BF16] = "int8 activations under bf16 scales",
     };
-    const char *weights = a->weight == ASSAY_WEIGHT_F16 ? "fp16" : "fp32";
+    static const char *const weight_names[] = {
+        [ASSAY_WEIGHT_F32] = "fp32",
+        [ASSAY_WEIGHT_F16] = "fp16",
+        [ASSAY_WEIGHT_SHIFTED] = "shifted fp32",
+        [ASSAY_WEIGHT_Q8] = "int8",
+    };
+    const char *weights = weight_names[a->weight];
 
     if (a->act_block == 0)
         snprintf(buf, size, "%s weights, %s", weights, acts[a->act]);

@@ -120,7 +120,7 @@ static void decode_row(struct assay_probe_matrix *w, size_t j) {
     const struct assay_type_traits *t = w->type;
     float *weight = w->weight + j * w->k, term[ASSAY_MAX_BLOCK_LEN];
     double *mag = w->mag + j * w->k;
-    bool split = t->min_terms != NULL && w->as == ASSAY_WEIGHT_F32;
+    bool split = t->min_terms != NULL && w->as != ASSAY_WEIGHT_F16;
 
     assay_dequant_row(t, assay_probe_block(w, j, 0), w->k, weight);
     w->finite[j] = true;
@@ -216,6 +216,14 @@ static bool rounds_sums(const struct assay_type_traits *t, const struct assay_ar
     return t->min_terms != NULL && a->act == ASSAY_ACT_Q8_F16 && a->act_block == t->block_len;
 }
 
+static double largest_weight(const float *w, size_t k) {
+    double most = 0;
+
+    for (size_t i = 0; i < k; i++)
+        most = fmax(most, fabs((double)w[i]));
+    return most;
+}
+
 /* The products of fp32 weights and x̂ of at most 32 bits round in fp64, and so does their sum: a
  * relative error of the magnitude sum below (entries + 1)·2^-53, of which the reference slack in
  * assay_bound, 2^-24, has room for any number that a row has. */
@@ -231,6 +239,8 @@ static struct assay_ref_elem sum_entries(const struct assay_probe_matrix *w,
         sum.mag += mag[e->at] * fabs(e->x);
         sum.xabs += fabs(e->x);
     }
+    if (w->as >= ASSAY_WEIGHT_SHIFTED)
+        sum.coarse = largest_weight(weight, w->k) * sum.xabs;
     if (!w->finite[j])
         sum.yq = NAN; /* 0 · inf where x is 0, if not elsewhere */
     return sum;

@@ -16,7 +16,7 @@ void assay_report_tile(struct assay_report *r, const char *term, const char *val
 }
 
 static void verdict(FILE *f, const struct assay_report *r) {
-    size_t total = r->passed + r->failed;
+    size_t total = r->passed + r->failed, peers = r->peer_passed + r->peer_failed;
 
     if (!r->verified) {
         fputs("<p class=\"verdict none\">Not verified: no record of assay verify was given, so the "
@@ -24,14 +24,23 @@ static void verdict(FILE *f, const struct assay_report *r) {
               f);
         return;
     }
-    fprintf(f, "<p class=\"verdict %s\">", r->failed > 0 ? "bad" : "good");
+    fprintf(f, "<p class=\"verdict %s\">", r->failed > 0 ? "bad" : total > 0 ? "good" : "none");
     if (r->failed > 0)
         assay_html_textf(f, "%zu of %zu cases failed", r->failed, total);
-    else
+    else if (total > 0)
         assay_html_textf(f, "All %zu cases are within their error bound", total);
+    else
+        fputs(peers > 0 ? "Only peers were judged" : "No case was run", f);
     if (r->skipped > 0)
         assay_html_textf(f, "; %zu not run", r->skipped);
     fputs("</p>\n", f);
+    if (peers == 0)
+        return;
+    fputs("<p class=\"note\">Peers, judged beside and left out of the verdict: ", f);
+    if (r->peer_failed > 0)
+        fprintf(f, "%zu of %zu cases failed.</p>\n", r->peer_failed, peers);
+    else
+        fprintf(f, "all %zu cases are within their bound.</p>\n", peers);
 }
 
 /* Links to the sections that were written. */

@@ -37,13 +37,18 @@ struct assay_report {
     FILE *body;
     bool plots; /* gnuplot is there */
 
-    size_t passed, failed, skipped; /* verify cases */
-    bool verified;                  /* a verify record was read */
-    char tiles[12][3][160];         /* term, value, remark */
+    size_t passed, failed, skipped; /* verify cases, those of peers left out */
+    size_t peer_passed, peer_failed;
+    bool verified;          /* a verify record was read */
+    char tiles[12][3][160]; /* term, value, remark */
     size_t n_tiles;
 };
 
-/* Adds a tile to the head; formats remark. */
+/* True if the verify case is of a peer (another project's code): what it gets wrong is shown, and
+ * is not a verdict on what is tested here. */
+bool assay_report_is_peer(const json_t *result);
+
+/* Adds a tile to the head. */
 void assay_report_tile(struct assay_report *r, const char *term, const char *value,
                        const char *remark);
 
@@ -53,6 +58,9 @@ const json_t *assay_report_first(const struct assay_record *records, size_t n);
 
 /* Writes, escaped for HTML, a word that a shell takes back as it was. */
 void assay_report_shell_word(FILE *f, const char *s);
+
+/* The command that made the record, as a line below its figures. */
+void assay_report_reproduce(FILE *f, const struct assay_record *rec);
 
 /* The sections, in page order; each writes nothing if it has no record. */
 void assay_report_verify(struct assay_report *r);

@@ -39,6 +39,7 @@ static void machine(FILE *f, const json_t *j) {
              assay_report_num(j, "machine.cores"), a, b, c, d);
     fact(f, "CPUs", text);
     fact(f, "System", assay_report_str(j, "machine.os", ""));
+    fact(f, "Clock governor", assay_report_str(j, "machine.governor", ""));
     snprintf(text, sizeof text, "%s, commit %.12s%s", assay_report_str(j, "assay.version", "?"),
              assay_report_str(j, "assay.commit", "unknown"),
              json_is_true(json_object_get(json_object_get(j, "assay"), "dirty"))
@@ -72,7 +73,7 @@ static void command_line(FILE *f, const struct assay_record *rec) {
     size_t i;
 
     if (strcmp(rec->command, "load") == 0) {
-        fputs("make bench-load\n", f);
+        fputs("make bench-load", f);
         return;
     }
     fprintf(f, "assay %s", rec->command);
@@ -80,7 +81,12 @@ static void command_line(FILE *f, const struct assay_record *rec) {
         fputc(' ', f);
         assay_report_shell_word(f, json_is_string(arg) ? json_string_value(arg) : "?");
     }
-    fputc('\n', f);
+}
+
+void assay_report_reproduce(FILE *f, const struct assay_record *rec) {
+    fputs("<p class=\"note\">Made by <code>", f);
+    command_line(f, rec);
+    fputs("</code></p>\n", f);
 }
 
 static bool same_place(const json_t *a, const json_t *b) {
@@ -113,8 +119,10 @@ void assay_report_about(struct assay_report *r) {
           "Memory is read from the kernel for a fresh process per measurement.</p>\n"
           "<h2 id=\"reproduce\">Reproduce</h2>\n<pre><code>",
           f);
-    for (size_t i = 0; i < r->n_records; i++)
+    for (size_t i = 0; i < r->n_records; i++) {
         command_line(f, &r->records[i]);
+        fputc('\n', f);
+    }
     fputs("</code></pre>\n", f);
     fputs("<dl class=\"facts\">\n", f);
     for (size_t i = 0; i < r->n_records; i++) {

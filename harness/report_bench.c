@@ -5,6 +5,7 @@
 
 #include "report.h"
 #include "report_html.h"
+#include "stats.h"
 
 enum { MAX_BARS = 40, MAX_POINTS = 400, OPEN_ROWS = 24 };
 
@@ -45,18 +46,59 @@ static void make_legend(struct legend *l, const json_t *results) {
             series_of(l, name_of(c));
 }
 
+static void time_text(char *buf, size_t size, double ns) {
+    if (ns >= 1e9)
+        snprintf(buf, size, "%.2f s", ns * 1e-9);
+    else if (ns >= 1e6)
+        snprintf(buf, size, "%.2f ms", ns * 1e-6);
+    else
+        snprintf(buf, size, "%.1f µs", ns * 1e-3);
+}
+
 /* ---- Bars: one plot per batch size and thread count ---- */
 
 static bool in_group(const json_t *result, double m, double threads) {
     return assay_report_num(result, "m") == m && assay_report_num(result, "threads") == threads;
 }
 
+/* 95 % interval of the median time, in nanoseconds; NaN without at least five samples, of which a
+ * bootstrap's percentiles would be the extremes. */
+static struct assay_interval median_interval(const json_t *contender) {
+    const json_t *samples = json_object_get(json_object_get(contender, "ns"), "samples"), *sample;
+    size_t n = json_array_size(samples), i;
+    double *ns = n >= 5 ? calloc(n, sizeof *ns) : NULL;
+    struct assay_interval interval = {NAN, NAN};
+
+    if (ns != NULL) {
+        json_array_foreach(samples, i, sample) ns[i] = json_number_value(sample);
+        interval = assay_bootstrap_median(ns, n, 0.95, 1000, 1);
+    }
+    free(ns);
+    return interval;
+}
+
+/* Throughput and its interval as a bar, the time and the speed-up as its text, the roof as a mark.
+ */
 static void bar_row(struct assay_plot_row *row, struct legend *l, const json_t *c, double m) {
     double value = assay_report_num(c, by_bandwidth(m) ? "weight_gb_s" : "gflop_s");
+    double median = assay_report_num(c, "ns.median"),
+           attained = assay_report_num(c, "roofline.attained"),
+           speedup = assay_report_num(c, "speedup.median");
+    struct assay_interval ns = median_interval(c);
+    char time[32];
 
     *row = (struct assay_plot_row){.x = value, .series = series_of(l, name_of(c))};
-    snprintf(row->text, sizeof row->text, "%.*f (%.2f×)", value < 10 ? 1 : 0, value,
-             assay_report_num(c, "speedup.median"));
+    if (ns.low > 0) {
+        row->low = value * median / ns.high;
+        row->high = value * median / ns.low;
+    }
+    if (attained > 0)
+        row->roof = value / attained;
+    time_text(time, sizeof time, median);
+    if (speedup > 0)
+        snprintf(row->text, sizeof row->text, "%s, %.2f×", time, speedup);
+    else
+        snprintf(row->text, sizeof row->text, "%s", time);
 }
 
 static size_t bar_rows(struct assay_plot_row *rows, struct legend *l, const json_t *results,
@@ -93,18 +135,18 @@ static void bar_plot(FILE *f, struct legend *l, const json_t *results, double m,
     if (rows == NULL)
         return;
     snprintf(name, sizeof name, "bench_%zu_%.0f_%.0f", record, m, threads);
-    snprintf(caption, sizeof caption,
-             "%s, m = %.0f, %.0f thread%s (in brackets: over the baseline)",
+    snprintf(caption, sizeof caption, "%s, m = %.0f, %.0f thread%s",
              by_bandwidth(m) ? "Weights read a second" : "Arithmetic a second", m, threads,
              threads == 1 ? "" : "s");
-    snprintf(variables, sizeof variables, "XLABEL = \"%s\"\n",
+    snprintf(variables, sizeof variables, "COLUMN = 1\nXLABEL = \"%s\"\n",
              by_bandwidth(m) ? "GB/s of quantised weight bytes" : "GFLOP/s");
     assay_html_plot(f, &(struct assay_plot){
                            .script = "bars.gp",
                            .name = name,
                            .caption = caption,
-                           .describe = "Bars of throughput by matrix and backend; the table after "
-                                       "it has the numbers.",
+                           .describe = "Bars of throughput by matrix and backend with their "
+                                       "intervals, and marks at what the machine allows; the "
+                                       "table after it has the numbers.",
                            .variables = variables,
                            .series = l->names,
                            .n_series = l->n,
@@ -188,6 +230,11 @@ static void plots(FILE *f, const json_t *results, size_t record) {
     size_t i;
 
     make_legend(&l, results);
+    fputs("<p class=\"note\">A bar is the throughput at the median time, the line at its end the "
+          "95 % interval of that median (bootstrap), the red mark what the measured roof of this "
+          "machine allows, the text the median time and how many times faster that is than the "
+          "baseline, the first of each group, in the same rounds.</p>\n",
+          f);
     fputs("<div class=\"plots\">\n", f);
     json_array_foreach(results, i, result) if (!group_seen(results, i)) bar_plot(
         f, &l, results, assay_report_num(result, "m"), assay_report_num(result, "threads"), record);
@@ -198,25 +245,17 @@ static void plots(FILE *f, const json_t *results, size_t record) {
 
 /* ---- Table ---- */
 
-static void time_text(char *buf, size_t size, double ns) {
-    if (ns >= 1e9)
-        snprintf(buf, size, "%.2f s", ns * 1e-9);
-    else if (ns >= 1e6)
-        snprintf(buf, size, "%.2f ms", ns * 1e-6);
-    else
-        snprintf(buf, size, "%.1f µs", ns * 1e-3);
-}
-
 static void table_row(struct assay_html_table *t, const json_t *result, const json_t *c) {
-    char cells[10][64];
-    const char *columns[12];
+    char cells[11][96];
+    const char *columns[13];
     double median = assay_report_num(c, "ns.median");
+    struct assay_interval ns = median_interval(c);
 
     snprintf(cells[0], sizeof cells[0], "%.0f×%.0f", assay_report_num(result, "n"),
              assay_report_num(result, "k"));
     snprintf(cells[1], sizeof cells[1], "%.0f", assay_report_num(result, "m"));
     snprintf(cells[2], sizeof cells[2], "%.0f", assay_report_num(result, "threads"));
-    for (size_t i = 3; i < 10; i++)
+    for (size_t i = 3; i < 11; i++)
         snprintf(cells[i], sizeof cells[i], "–");
     if (measured(c)) {
         time_text(cells[3], sizeof cells[3], median);
@@ -229,13 +268,21 @@ static void table_row(struct assay_html_table *t, const json_t *result, const js
                  assay_report_num(c, "speedup.high95"));
         snprintf(cells[9], sizeof cells[9], "%.0f %%",
                  100 * assay_report_num(c, "roofline.attained"));
+        if (ns.low > 0) {
+            char low[32], high[32];
+            time_text(low, sizeof low, ns.low);
+            time_text(high, sizeof high, ns.high);
+            snprintf(cells[10], sizeof cells[10], "%s to %s", low, high);
+        }
     }
     columns[0] = assay_report_str(result, "type", "?");
     for (size_t i = 0; i < 3; i++)
         columns[1 + i] = cells[i];
     columns[4] = name_of(c);
-    for (size_t i = 3; i < 10; i++)
-        columns[2 + i] = cells[i];
+    columns[5] = cells[3];
+    columns[6] = cells[10];
+    for (size_t i = 4; i < 10; i++)
+        columns[3 + i] = cells[i];
     const char *status = assay_report_str(c, "status", "");
     bool bad = strcmp(status, "wrong") == 0 || strcmp(status, "failed") == 0;
     if (!measured(c))
@@ -244,9 +291,9 @@ static void table_row(struct assay_html_table *t, const json_t *result, const js
 }
 
 static void table(FILE *f, const json_t *results) {
-    static const char *const headings[] = {"type",     ">n×k",      ">m",     ">threads",
-                                           "backend",  ">median",   ">± MAD", ">GB/s",
-                                           ">GFLOP/s", ">speed-up", ">95 %",  ">of roof"};
+    static const char *const headings[] = {"type",      ">n×k",  ">m",      ">threads", "backend",
+                                           ">median",   ">95 %", ">± MAD",  ">GB/s",    ">GFLOP/s",
+                                           ">speed-up", ">95 %", ">of roof"};
     struct assay_html_table t;
     const json_t *result, *c;
     size_t i, j, rows = 0;
@@ -255,7 +302,7 @@ static void table(FILE *f, const json_t *results) {
         json_array_size(json_object_get(result, "contenders"));
     if (rows > OPEN_ROWS)
         assay_html_details_open(f, "Every figure");
-    assay_html_table_open(&t, f, "Latency and throughput", headings, 12);
+    assay_html_table_open(&t, f, "Latency and throughput", headings, 13);
     json_array_foreach(results, i, result)
         json_array_foreach(json_object_get(result, "contenders"), j, c) table_row(&t, result, c);
     assay_html_table_close(&t);
@@ -346,6 +393,7 @@ void assay_report_bench(struct assay_report *r) {
         if (r->plots)
             plots(r->body, results, i);
         table(r->body, results);
+        assay_report_reproduce(r->body, &r->records[i]);
         tile(r, results, "eager-f32", "Speed over eager fp32");
         tile(r, results, "ggml", "Speed over ggml");
     }

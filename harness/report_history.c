@@ -157,8 +157,11 @@ static void plot_type(FILE *f, const struct story *s, size_t first) {
         top = fmax(top, axis_top(s, x));
         for (size_t c = 0; c < s->n_commits; c++)
             if (!isnan(x->v[c]))
-                rows[n++] = (struct assay_plot_row){
-                    .x = (double)c, .y = x->v[c], .series = (unsigned)lines};
+                rows[n++] = (struct assay_plot_row){.x = (double)c,
+                                                    .y = x->v[c],
+                                                    .series = (unsigned)lines,
+                                                    .low = x->low[c] > 0 ? x->low[c] : 0,
+                                                    .high = x->low[c] > 0 ? x->high[c] : 0};
         for (size_t c = 0; c < x->n_changes; c++) {
             const struct assay_changepoint *p = &x->changes[c];
             rows[n] = (struct assay_plot_row){
@@ -227,7 +230,7 @@ static void changes_table(FILE *f, const struct story *s) {
             assay_html_text(f, x->type);
             fprintf(f,
                     "</td><td class=\"num\">%lld</td><td class=\"num\">%.2f×</td>"
-                    "<td class=\"num\">%.2f×</td><td class=\"num\">%+.1f %%</td>"
+                    "<td class=\"num\">%.2f×</td><td class=\"num key\">%+.1f %%</td>"
                     "<td class=\"num\">%.4f</td></tr>\n",
                     x->m, p->before, p->after, 100 * (p->after / p->before - 1), p->p);
         }
@@ -306,7 +309,9 @@ void assay_report_history(struct assay_report *r) {
         fprintf(
             r->body,
             "<p>%zu commits, %zu series. A point is the backend cpu’s speed-up over eager fp32, "
-            "timed in turns in one run, so that what else the machine did slowed both. A ring "
+            "timed in turns in one run, so that what else the machine did slowed both; the upright "
+            "line "
+            "is its 95 %% interval. A ring "
             "marks a commit from which the level is another: binary segmentation on ranks, each "
             "split tested against 1999 random orders (seeded), at most 1 in 20 pages with a false "
             "mark (Bonferroni over the series), changes below 3 %% left out. "

@@ -33,9 +33,11 @@ void assay_html_details_close(FILE *f);
 /* One point or bar of a plot: a row of the script's $data, in this order. */
 struct assay_plot_row {
     char label[48];
-    double x, y;     /* bars.gp: y is not used; margin.gp: y is the line, from the top */
-    unsigned series; /* colour and legend entry, < ASSAY_PLOT_SERIES */
-    char text[48];   /* bars.gp: written at the bar's end */
+    double x, y;      /* bars.gp: y is not used; margin.gp: y is the line, from the top */
+    unsigned series;  /* colour and legend entry, < ASSAY_PLOT_SERIES */
+    char text[48];    /* bars.gp: written at the bar's end */
+    double low, high; /* interval of the value that is drawn; 0, 0: none */
+    double roof;      /* bars.gp: a mark across the bar; 0: none */
 };
 enum { ASSAY_PLOT_SERIES = 6 };
 
@@ -50,6 +52,13 @@ struct assay_plot {
     const struct assay_plot_row *rows;
     size_t n_rows;
 };
+
+/* Plots to come are also written to DIR/NAME.svg and DIR/NAME.png, with legend and title in the
+ * picture; NULL ends that. */
+void assay_plot_keep_in(const char *dir);
+/* What kept such a file from being written, since the last assay_plot_keep_in(): "FILE: reason".
+ * NULL: nothing did. */
+const char *assay_plot_keep_error(void);
 
 /* Zeroed rows for a plot, to be freed; NULL, noted (no_memory.h), if memory ran out. */
 struct assay_plot_row *assay_plot_rows(size_t n);

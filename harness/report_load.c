@@ -19,7 +19,14 @@ static void one(struct assay_report *r, const json_t *results, size_t number) {
     json_array_foreach(results, i, result) best = fmin(best, assay_report_num(result, "mean"));
     json_array_foreach(results, i, result) if (rows != NULL) {
         double mean = assay_report_num(result, "mean");
+        double sigma = assay_report_num(result, "stddev");
         rows[i] = (struct assay_plot_row){.x = mean * 1e3, .series = i > 0};
+        if (sigma > 0) { /* of the mean, by the normal law */
+            double n_times = (double)json_array_size(json_object_get(result, "times"));
+            double half = 1.96 * sigma / sqrt(fmax(n_times, 1));
+            rows[i].low = (mean - half) * 1e3;
+            rows[i].high = (mean + half) * 1e3;
+        }
         snprintf(rows[i].label, sizeof rows[i].label, "%.24s",
                  assay_report_str(result, "command", "?"));
         snprintf(rows[i].text, sizeof rows[i].text, "%.1f (%.2f×)", mean * 1e3, mean / best);
@@ -33,7 +40,8 @@ static void one(struct assay_report *r, const json_t *results, size_t number) {
                             .name = name,
                             .caption = "Load and one pass, whole process",
                             .describe = "Bars of the mean time of a process that loads the "
-                                        "model and runs one pass, by backend.",
+                                        "model and runs one pass, by backend, with 95 % "
+                                        "intervals; the table after it has the numbers.",
                             .variables = "XLABEL = \"milliseconds\"\n",
                             .rows = rows,
                             .n_rows = n,
@@ -62,5 +70,6 @@ void assay_report_load(struct assay_report *r) {
             if (n++ == 0)
                 fputs("<h2 id=\"load\">Start to end</h2>\n", r->body);
             one(r, json_object_get(r->records[i].json, "results"), i);
+            assay_report_reproduce(r->body, &r->records[i]);
         }
 }

@@ -60,36 +60,43 @@ static void seconds_text(char *buf, size_t size, double v, const char *mark) {
 }
 
 static void table(FILE *f, const char *model, const json_t *results, double disk) {
-    static const char *const headings[] = {"mode",    ">peak", ">of it anonymous", ">mapped file",
-                                           ">× disk", ">load", ">one pass",        "note"};
+    static const char *const headings[] = {
+        "mode",    ">peak", ">of it anonymous", ">mapped file", ">× disk",
+        ">a call", ">load", ">first pass",      ">steady pass", "note"};
     struct assay_html_table t;
     const json_t *row;
     char caption[256];
     size_t i;
 
     snprintf(caption, sizeof caption, "Peak resident memory: %s", model);
-    assay_html_table_open(&t, f, caption, headings, 8);
+    /* The last column only if there is something to say. */
+    bool notes = false;
+    json_array_foreach(results, i, row) notes = notes || !measured(row) || extrapolated(row);
+    assay_html_table_open(&t, f, caption, headings, notes ? 10 : 9);
     json_array_foreach(results, i, row) {
         const char *mode = assay_report_str(row, "mode", "?");
         if (!measured(row)) {
             assay_html_table_row(&t, "dim",
-                                 (const char *const[]){mode, "–", "–", "–", "–", "–", "–",
+                                 (const char *const[]){mode, "–", "–", "–", "–", "–", "–", "–", "–",
                                                        assay_report_str(row, "reason", "")});
             continue;
         }
         const char *mark = extrapolated(row) ? " *" : "";
-        char c[6][48], note[96] = "";
+        char c[8][48], note[96] = "";
         size_text(c[0], sizeof c[0], figure(row, "peak_bytes"), mark);
         size_text(c[1], sizeof c[1], figure(row, "anon_bytes"), mark);
         size_text(c[2], sizeof c[2], figure(row, "file_bytes"), mark);
         snprintf(c[3], sizeof c[3], "%.2f", figure(row, "peak_bytes") / disk);
-        seconds_text(c[4], sizeof c[4], figure(row, "load_s"), mark);
-        seconds_text(c[5], sizeof c[5], figure(row, "pass_s"), mark);
+        size_text(c[4], sizeof c[4], figure(row, "transient_bytes"), mark);
+        seconds_text(c[5], sizeof c[5], figure(row, "load_s"), mark);
+        seconds_text(c[6], sizeof c[6], figure(row, "pass_s"), mark);
+        seconds_text(c[7], sizeof c[7], figure(row, "steady_s"), mark);
         if (extrapolated(row))
             snprintf(note, sizeof note, "* extrapolated from %.0f of %.0f layers",
                      assay_report_num(row, "layers"), assay_report_num(row, "layers_total"));
-        assay_html_table_row(&t, NULL,
-                             (const char *const[]){mode, c[0], c[1], c[2], c[3], c[4], c[5], note});
+        assay_html_table_row(
+            &t, NULL,
+            (const char *const[]){mode, c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], note});
     }
     assay_html_table_close(&t);
 }
@@ -216,9 +223,9 @@ static void phases_table(FILE *f, const char *model, const json_t *results) {
 
 /* The catalogue, and the machines that hold each model. */
 static void catalogue(FILE *f) {
-    static const char *const headings[] = {"model",       ">quantised",  ">transient fp16",
-                                           ">eager fp16", ">eager fp32", "fits, quantised",
-                                           "fits, fp16",  "fits, fp32"};
+    static const char *const headings[] = {
+        "model",           ">on disk, quantised", ">transient fp16", ">eager fp16", ">eager fp32",
+        "fits, quantised", "fits, transient",     "fits, fp16",      "fits, fp32"};
     static const int machines[] = {16, 24, 32, 64};
     struct assay_html_table t;
 
@@ -228,7 +235,7 @@ static void catalogue(FILE *f) {
         "its tensors and 16 MiB leave a tenth of it to the system. Attention’s cache comes on top "
         "and is the same for all.</p>\n",
         f);
-    assay_html_table_open(&t, f, "Memory of the catalogue, Q4_K_M", headings, 8);
+    assay_html_table_open(&t, f, "Memory of the catalogue, Q4_K_M", headings, 9);
     for (size_t i = 0; i < assay_catalogue_count(); i++) {
         const struct assay_model_shape *shape = assay_catalogue_at(i);
         struct assay_mem_need need = assay_mem_need(shape, assay_file_type_by_name("Q4_K_M"));
@@ -241,9 +248,9 @@ static void catalogue(FILE *f) {
                 if (assay_mem_bar((double)bytes[k]) <= 0.9e9 * machines[g])
                     snprintf(fit[k], sizeof fit[k], "%d GB", machines[g]);
         }
-        assay_html_table_row(
-            &t, NULL,
-            (const char *const[]){shape->name, c[0], c[1], c[2], c[3], fit[0], fit[2], fit[3]});
+        assay_html_table_row(&t, NULL,
+                             (const char *const[]){shape->name, c[0], c[1], c[2], c[3], fit[0],
+                                                   fit[1], fit[2], fit[3]});
     }
     assay_html_table_close(&t);
 }
@@ -282,33 +289,31 @@ void assay_report_mem(struct assay_report *r) {
     fputs(
         "<h2 id=\"memory\">Memory</h2>\n<p class=\"note\">Loading the model and one forward pass, "
         "each mode in a fresh process; resident pages as the kernel counts them, mapped file pages "
-        "included. Ratios are to the bytes of the tensors on disk.</p>\n",
+        "included. Ratios are to the bytes of the tensors on disk; a call is what a pass after the "
+        "first adds while it runs.</p>\n",
         r->body);
-    if (r->plots)
-        fputs("<div class=\"plots\">\n", r->body);
-    for (int pass = r->plots ? 0 : 1; pass < 2; pass++) {
-        for (size_t i = 0; i < r->n_records; i++) {
-            const json_t *j = r->records[i].json, *results = json_object_get(j, "results");
-            char model[128];
-            double disk = on_disk(results);
-            if (strcmp(r->records[i].command, "mem") != 0)
-                continue;
-            model_label(model, sizeof model, &r->records[i]);
-            if (pass == 0 && disk > 0)
+    for (size_t i = 0; i < r->n_records; i++) {
+        const json_t *results = json_object_get(r->records[i].json, "results"), *row;
+        char model[128];
+        double disk = on_disk(results);
+        size_t k;
+        if (strcmp(r->records[i].command, "mem") != 0)
+            continue;
+        model_label(model, sizeof model, &r->records[i]);
+        fputs("<h3>", r->body);
+        assay_html_text(r->body, model);
+        fputs("</h3>\n", r->body);
+        table(r->body, model, results, disk);
+        if (r->plots) {
+            fputs("<div class=\"plots\">\n", r->body);
+            if (disk > 0)
                 plot(r->body, model, results, disk, i);
-            if (pass == 0) {
-                const json_t *row;
-                size_t k;
-                json_array_foreach(results, k, row) timeline(r->body, model, row, i, k);
-            }
-            if (pass == 1) {
-                table(r->body, model, results, disk);
-                phases_table(r->body, model, results);
-                tile(r, model, results, disk);
-            }
-        }
-        if (pass == 0)
+            json_array_foreach(results, k, row) timeline(r->body, model, row, i, k);
             fputs("</div>\n", r->body);
+        }
+        phases_table(r->body, model, results);
+        assay_report_reproduce(r->body, &r->records[i]);
+        tile(r, model, results, disk);
     }
     catalogue(r->body);
 }

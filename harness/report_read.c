@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "datasets/text.h"
+#include "impl/gemm_quant.h"
 #include "record.h"
 #include "report.h"
 
@@ -45,6 +46,11 @@ const char *assay_report_str(const json_t *j, const char *path, const char *fall
 
 double assay_report_num(const json_t *j, const char *path) {
     return assay_json_real_value(find(j, path));
+}
+
+bool assay_report_is_peer(const json_t *result) {
+    const struct assay_backend *b = assay_backend_by_name(assay_report_str(result, "backend", ""));
+    return b != NULL && assay_backend_is_peer(b);
 }
 
 const json_t *assay_report_first(const struct assay_record *records, size_t n) {

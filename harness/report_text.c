@@ -29,20 +29,26 @@ static bool is(const json_t *j, const char *key, const char *value) {
 
 static void verify_md(FILE *f, const struct assay_record *rec) {
     const json_t *result, *results = json_object_get(rec->json, "results");
-    size_t i, failed = 0, passed = 0, shown = 0;
+    size_t i, failed = 0, passed = 0, peer_failed = 0, peer_passed = 0, shown = 0;
 
     json_array_foreach(results, i, result) {
-        failed += is(result, "verdict", "fail");
-        passed += is(result, "verdict", "pass");
+        bool peer = assay_report_is_peer(result);
+        *(peer ? &peer_failed : &failed) += is(result, "verdict", "fail");
+        *(peer ? &peer_passed : &passed) += is(result, "verdict", "pass");
     }
-    fprintf(f, "%s **%zu of %zu cases within their error bound**", failed > 0 ? "❌" : "✅", passed,
-            passed + failed);
+    if (passed + failed > 0)
+        fprintf(f, "%s **%zu of %zu cases within their error bound**", failed > 0 ? "❌" : "✅",
+                passed, passed + failed);
+    else
+        fputs("**No case of assay’s own was run**", f);
+    if (peer_passed + peer_failed > 0)
+        fprintf(f, "; of peers, %zu of %zu", peer_passed, peer_passed + peer_failed);
     if (assay_report_num(rec->json, "coverage.all_cases") > 0)
         fprintf(f, ", %.0f of %.0f planned cases run",
                 assay_report_num(rec->json, "coverage.cases"),
                 assay_report_num(rec->json, "coverage.all_cases"));
     fputs("\n\n", f);
-    if (failed == 0)
+    if (failed + peer_failed == 0)
         return;
     fputs("| failed case | problem |\n|---|---|\n", f);
     json_array_foreach(results, i, result) if (is(result, "verdict", "fail") && shown++ < 20) {
@@ -52,8 +58,8 @@ static void verify_md(FILE *f, const struct assay_record *rec) {
         cell(f, assay_report_str(result, "problem", "failed"));
         fputs(" |\n", f);
     }
-    if (failed > 20)
-        fprintf(f, "\n%zu more are in the record.\n", failed - 20);
+    if (failed + peer_failed > 20)
+        fprintf(f, "\n%zu more are in the record.\n", failed + peer_failed - 20);
     fputc('\n', f);
 }
 

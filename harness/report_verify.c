@@ -20,9 +20,10 @@ struct grid {
     char types[MAX_TYPES][64];
     char backends[MAX_BACKENDS][64];
     size_t n_types, n_backends;
+    bool peer[MAX_BACKENDS];
     struct cell cells[MAX_TYPES][MAX_BACKENDS];
-    double elements;
-    double worst; /* of the cases that passed */
+    double elements; /* peers left out, as in the next */
+    double worst;    /* of the cases that passed */
 };
 
 /* Index of a name in a list that grows; the last place takes what no longer fits. */
@@ -62,8 +63,9 @@ static struct cell *cell_of(struct grid *g, const json_t *result) {
     char backend[64];
 
     backend_label(backend, sizeof backend, result);
-    return &g->cells[index_of(g->types, &g->n_types, MAX_TYPES, type_label(result))]
-                    [index_of(g->backends, &g->n_backends, MAX_BACKENDS, backend)];
+    size_t b = index_of(g->backends, &g->n_backends, MAX_BACKENDS, backend);
+    g->peer[b] = assay_report_is_peer(result);
+    return &g->cells[index_of(g->types, &g->n_types, MAX_TYPES, type_label(result))][b];
 }
 
 static void gather(struct grid *g, const json_t *results) {
@@ -86,6 +88,8 @@ static void gather(struct grid *g, const json_t *results) {
             c->failed++;
         if (ratio > c->worst)
             c->worst = ratio;
+        if (assay_report_is_peer(result))
+            continue;
         if (ratio > g->worst && strcmp(verdict, "pass") == 0)
             g->worst = ratio;
         if (elements > 0)
@@ -133,7 +137,7 @@ static void grid_table(FILE *f, const struct grid *g) {
     for (size_t b = 0; b < g->n_backends; b++) {
         fputs("<th scope=\"col\">", f);
         assay_html_text(f, g->backends[b]);
-        fputs("</th>", f);
+        fputs(g->peer[b] ? "<br>(peer)</th>" : "</th>", f);
     }
     fputs("</tr></thead>\n<tbody>\n", f);
     for (size_t t = 0; t < g->n_types; t++) {
@@ -264,15 +268,17 @@ static void failure(FILE *f, const json_t *record, const json_t *result) {
     fputs("</li>\n", f);
 }
 
-static void failures(FILE *f, const json_t *record) {
+static void failures(FILE *f, const json_t *record, bool of_peers) {
     const json_t *result, *results = json_object_get(record, "results");
     size_t i, n = 0;
 
     json_array_foreach(results, i, result) {
-        if (strcmp(assay_report_str(result, "verdict", "fail"), "fail") != 0)
+        if (strcmp(assay_report_str(result, "verdict", "fail"), "fail") != 0 ||
+            assay_report_is_peer(result) != of_peers)
             continue;
         if (n == 0)
-            fputs("<h3>Failures</h3>\n<ol class=\"failures\">\n", f);
+            fprintf(f, "<h3>Failures%s</h3>\n<ol class=\"failures\">\n",
+                    of_peers ? " of peers" : "");
         if (n++ < SHOWN_FAILURES)
             failure(f, record, result);
     }
@@ -350,15 +356,19 @@ void assay_report_verify(struct assay_report *r) {
     if (r->verified) {
         FILE *f = r->body;
         char value[64], remark[128];
+        size_t own = 0;
+        for (size_t b = 0; b < g->n_backends; b++)
+            own += !g->peer[b];
         for (size_t t = 0; t < g->n_types; t++)
             for (size_t b = 0; b < g->n_backends; b++) {
-                r->passed += g->cells[t][b].passed;
-                r->failed += g->cells[t][b].failed;
-                r->skipped += g->cells[t][b].skipped;
+                const struct cell *c = &g->cells[t][b];
+                *(g->peer[b] ? &r->peer_passed : &r->passed) += c->passed;
+                *(g->peer[b] ? &r->peer_failed : &r->failed) += c->failed;
+                r->skipped += g->peer[b] ? 0 : c->skipped;
             }
         snprintf(value, sizeof value, "%zu", r->passed + r->failed);
         snprintf(remark, sizeof remark, "%.3g million elements, %zu backends and instruction sets",
-                 g->elements / 1e6, g->n_backends);
+                 g->elements / 1e6, own);
         assay_report_tile(r, "Cases verified", value, remark);
         snprintf(value, sizeof value, "%.2g", g->worst);
         assay_report_tile(r, "Worst error / bound", value,
@@ -371,13 +381,17 @@ void assay_report_verify(struct assay_report *r) {
         grid_table(f, g);
         for (size_t i = 0; i < r->n_records; i++)
             if (strcmp(r->records[i].command, "verify") == 0)
-                failures(f, r->records[i].json);
+                for (int peers = 0; peers < 2; peers++)
+                    failures(f, r->records[i].json, peers == 1);
         if (r->plots)
             margin_plots(f, g);
         count_table(f, g);
         for (size_t i = 0; i < r->n_records; i++)
             if (strcmp(r->records[i].command, "verify") == 0)
                 skips(f, json_object_get(r->records[i].json, "skips"));
+        for (size_t i = 0; i < r->n_records; i++)
+            if (strcmp(r->records[i].command, "verify") == 0)
+                assay_report_reproduce(f, &r->records[i]);
     }
     free(g);
 }

@@ -1,5 +1,6 @@
 /* The child's side of verify: makes the data of a problem, lets a backend compute, judges. */
 #include <fenv.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,8 @@ static json_t *comparison_result(const struct assay_comparison *c, const char *k
                   (json_int_t)c->unwritten, "unbounded", (json_int_t)c->unbounded, "ratio",
                   assay_json_real(judged ? w->ratio : 0));
 
+    if (!isnan(assay_comparison_nmse(c)))
+        json_object_set_new(j, "nmse", assay_json_real(assay_comparison_nmse(c)));
     if (judged)
         json_object_set_new(j, "worst",
                             json_pack("{sI sI so so so}", "row", (json_int_t)w->row, "column",

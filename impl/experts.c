@@ -60,23 +60,25 @@ size_t assay_experts_bytes(const struct assay_experts *e) {
 bool assay_experts_own_weights(const struct assay_experts *e) { return e->stores[0]->owns_weights; }
 
 /* One product for each expert in use. Any may fail, so y waits until all are done. */
-static enum assay_status grouped(struct assay_ctx *ctx, const struct assay_experts *e,
-                                 const struct assay_routing *r, const float *x, float *y,
-                                 size_t ldy, struct assay_error *err) {
+enum assay_status assay_gemm_id_grouped(struct assay_ctx *ctx,
+                                        const struct assay_store *const *experts, size_t count,
+                                        const struct assay_routing *r, const float *x, float *y,
+                                        size_t ldy, struct assay_error *err) {
+    const size_t rows = experts[0]->rows, in = experts[0]->in;
     struct assay_route_groups g;
-    float *staged = malloc(r->m * e->rows * sizeof *staged);
-    float *gathered = malloc(r->m * e->in * sizeof *gathered);
+    float *staged = malloc(r->m * rows * sizeof *staged);
+    float *gathered = malloc(r->m * in * sizeof *gathered);
     enum assay_status status = ASSAY_OK;
-    if (!assay_route_groups_new(&g, r, e->count) || !staged || !gathered)
+    if (!assay_route_groups_new(&g, r, count) || !staged || !gathered)
         status = assay_fail(err, ASSAY_ENOMEM, "out of memory for %zu routed rows", r->m);
     for (size_t i = 0; i < g.n && !status; i++) {
         const struct assay_route_group *group = &g.groups[i];
-        assay_route_gather(&g, r, x, e->in, group->first, group->m, gathered);
-        status = ctx->backend->gemm(ctx, e->stores[group->expert], gathered, group->m,
-                                    staged + group->first * e->rows, e->rows, err);
+        assay_route_gather(&g, r, x, in, group->first, group->m, gathered);
+        status = ctx->backend->gemm(ctx, experts[group->expert], gathered, group->m,
+                                    staged + group->first * rows, rows, err);
     }
     if (!status)
-        assay_route_scatter(&g, staged, e->rows, 0, r->m, y, ldy);
+        assay_route_scatter(&g, staged, rows, 0, r->m, y, ldy);
     assay_route_groups_free(&g);
     free(gathered);
     free(staged);
@@ -114,8 +116,6 @@ enum assay_status gemm_quant_id(struct assay_ctx *ctx, const struct assay_expert
                               "gemm_quant_id: id %lld at position %zu is not below %zu",
                               (long long)ids[i], i, e->count);
     struct assay_routing r = {.ids = ids, .m = m, .share = share};
-    if (ctx->backend->gemm_id)
-        return ctx->backend->gemm_id(ctx, (const struct assay_store *const *)e->stores, e->count,
-                                     &r, x, y, ldy, err);
-    return grouped(ctx, e, &r, x, y, ldy, err);
+    return (ctx->backend->gemm_id ? ctx->backend->gemm_id : assay_gemm_id_grouped)(
+        ctx, (const struct assay_store *const *)e->stores, e->count, &r, x, y, ldy, err);
 }

@@ -1,6 +1,8 @@
 #include "act_quant.h"
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "half.h"
 
@@ -52,10 +54,31 @@ static struct block scale_q8k(float amax, float at) {
     return (struct block){1.0f / c, 1.0f / c, c};
 }
 
+/* The 16 bits of fp32 that bfloat16 keeps, rounded to nearest even; x is finite and not negative.
+ */
+static float to_bf16(float x) {
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static struct block scale_q8_bf16(float amax, float at) {
+    (void)at;
+    float d = to_bf16(amax / 127.0f);
+    float r = 1.0f / d;
+    if (!isfinite(r)) /* d is 0, or subnormal and its reciprocal too large */
+        return (struct block){0};
+    return (struct block){d, d, r};
+}
+
 static struct block (*const scale_of[])(float amax, float at) = {
     [ASSAY_ACT_Q8] = scale_q8,
     [ASSAY_ACT_Q8_F16] = scale_q8_f16,
     [ASSAY_ACT_Q8K] = scale_q8k,
+    [ASSAY_ACT_Q8_BF16] = scale_q8_bf16,
 };
 
 static struct block block_scale(const struct assay_arith *a, const float *x, size_t n) {

@@ -25,6 +25,10 @@
  *   d = fp16(amax / 127), possibly infinite or 0;  r = 127 / amax;  q_i = round(x_i·r)
  *   Beside it Q8_1 holds s = fp16((amax / 127)·Σq), see assay_act_sum_excess.
  *
+ * ASSAY_ACT_Q8_BF16, ik_llama.cpp's quantize_row_q8_2_x4 on x86-64, whose codes follow the rounded
+ * scale:
+ *   d = bf16(amax / 127);  r = 1 / d;  q_i = round(x_i·r)    (|q_i| <= 127; d = 0: all q = 0)
+ *
  * ASSAY_ACT_Q8K, ggml's quantize_row_q8_K: x_m the first element with |x_m| = amax,
  *   amax = 0: d = 0, all q = 0
  *   c = -127 / x_m;  q_i = round(c·x_i);  d = 1 / c          (c infinite: d = 0, all q = 0)

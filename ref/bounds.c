@@ -35,17 +35,32 @@
  * more than η·2^20 for each element of a leaf, and twice that for the roundings after it:
  * leaves·r·2^-129 in all.
  *
+ * Shifted codes (ASSAY_WEIGHT_SHIFTED). The sums are of (c + 128)·x̂ and 128·x̂ times d, where M
+ * counts |c·x̂|·d: at most 257·d·|x̂| each. A group whose largest code is the largest that its type
+ * has, 7 or more, has w_max >= 7·d, so 37·coarse stands for what comes on top of M. A group that
+ * makes less use of its range is judged more strictly than a shifted kernel can promise; no
+ * quantiser makes any but of zeros.
+ *
+ * Weights rounded anew (ASSAY_WEIGHT_Q8). A group of weights of magnitude at most w_max becomes
+ * codes times w_max/c, c between 124 and 127: each code is off by half a unit, w_max/248 at most.
+ * The scale (and with it a and b) is rounded to binary16, which is off by a relative 2^-11 (its
+ * unit roundoff), or where it is subnormal by 2^-25 for each unit of a code. So the error grows by
+ * at most coarse/248 + 2^-11·(M + coarse/248) + 127·2^-25·Σ|x̂|, which is stated a little larger.
+ * Such a scale has the range of binary16: what overflows there is held to the reference all the
+ * same.
+ *
  * Overflow. Sums of leaves are bounded by M. What precedes them is not: d·s·x <= 2^16·2^7·|x| with
  * a code of zero, or Σ q·x <= 2^12·Σ|x| before the scale. Either can overflow only if 2^23·Σ|x̂|
- * does. One case stays out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
- * makes a NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0. */
+ * does. Two cases stay out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
+ * makes a NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0, one
+ * that sums codes before it scales to the infinity of a code times d_w that the decoder makes. */
 #include "bounds.h"
 
 #include <float.h>
 #include <math.h>
 
 static double leaf_count(const struct assay_arith *a, const struct assay_type_traits *t, size_t k) {
-    bool splits = t->min_terms && a->weight == ASSAY_WEIGHT_F32;
+    bool splits = t->min_terms && a->weight != ASSAY_WEIGHT_F16;
     return ceil((double)k / a->exact_run) * (splits ? 2 : 1);
 }
 
@@ -72,7 +87,9 @@ double assay_bound(const struct assay_arith *a, const struct assay_type_traits *
 
     double gamma = n * u / (1 - n * u);
     double underflow = leaves * a->exact_run * 0x1p-129;
-    double bound = gamma * e->mag + underflow;
+    double bound = gamma * (e->mag + 37 * e->coarse) + underflow;
+    if (a->weight == ASSAY_WEIGHT_Q8)
+        bound += e->coarse / 247 + 0x1.01p-11 * e->mag + 0x1p-18 * e->xabs;
     bool overflows = e->mag + bound > FLT_MAX || 0x1p23 * e->xabs > FLT_MAX;
     return overflows ? INFINITY : bound;
 }

@@ -142,6 +142,21 @@ static void prepare_acts(const struct assay_arith *arith, const float *x, size_t
     }
 }
 
+static double coarse(const struct row *r, const double *xq, size_t k) {
+    double sum = 0.0;
+
+    for (size_t i = 0; i < k;) {
+        size_t end = k - i < ASSAY_WEIGHT_GROUP ? k : i + ASSAY_WEIGHT_GROUP;
+        double most = 0.0, xabs = 0.0;
+        for (; i < end; i++) {
+            most = fmax(most, fabs((double)r->w[i]));
+            xabs += fabs(xq[i]);
+        }
+        sum += most * xabs;
+    }
+    return sum;
+}
+
 static void multiply(const struct assay_type_traits *t, const struct assay_arith *arith,
                      const struct row *r, const struct acts *acts, const float *x, size_t i,
                      size_t k, struct assay_ref_elem *e) {
@@ -155,6 +170,7 @@ static void multiply(const struct assay_type_traits *t, const struct assay_arith
         e->yq = dot_f32(r->rounded, x + i * k, k);
     dot_magnitude(r->mag, xq, k, e);
     e->xabs = acts->xabs[i];
+    e->coarse = arith->weight >= ASSAY_WEIGHT_SHIFTED ? coarse(r, xq, k) : 0.0;
     if (acts->excess)
         for (size_t block = 0; block < acts->blocks; block++) {
             double correction =

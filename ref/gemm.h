@@ -14,9 +14,11 @@ struct assay_ref_elem {
     double yq; /* Σ w_k·x̂_k with the weights, too, as the arithmetic class rounds them */
     double mag; /* Σ (|a_k|+|b_k|)·|x̂_k|, what rounding scales with; Σ |w_k|·|x̂_k| where the class
                    rounds w as a whole (ASSAY_WEIGHT_F16) */
-    double sq;   /* Σ ((|a_k|+|b_k|)·x̂_k)², likewise: what rounding scales with where signs are random
-                    (ref/rounding_model.h) */
+    double sq; /* Σ ((|a_k|+|b_k|)·x̂_k)², likewise: what rounding scales with where signs are random
+                  (ref/rounding_model.h) */
     double xabs; /* Σ |x̂_k|: tells whether intermediate results can overflow */
+    double coarse; /* Σ over groups of ASSAY_WEIGHT_GROUP of max |w_k| · Σ |x̂_k|: what rounding of
+                      SHIFTED and Q8 weights scales with; 0 in the other classes */
 };
 
 /* Computes out[m*n] (row-major, m×n) for W of n rows by k columns at `w` (row stride in bytes

@@ -59,7 +59,8 @@ double assay_rounding_sigma(const struct assay_arith *a, const struct assay_type
     const double u = 0x1p-24;
     const double reference_slack = 1;
 
-    if (k == 0 || !isfinite(e->yq) || !(0x1p23 * e->xabs <= FLT_MAX) || !(e->mag <= 0.5 * FLT_MAX))
+    if (k == 0 || a->weight >= ASSAY_WEIGHT_SHIFTED || !isfinite(e->yq) ||
+        !(0x1p23 * e->xabs <= FLT_MAX) || !(e->mag <= 0.5 * FLT_MAX))
         return 0.0;
     /* assay_bound grants underflow k·2^-129 or a little more: nothing beside u·Q from here on. */
     double q = sqrt(e->sq);

@@ -9,7 +9,8 @@
 
 /* Largest standard deviation of got - e->yq for a correct kernel of class `a` that sums k products,
  * where the activations' signs are independent and fair. 0 where the model says nothing: the
- * reference is zero or not finite, products may underflow or sums overflow. */
+ * reference is zero or not finite, products may underflow or sums overflow, or the class is
+ * ASSAY_WEIGHT_SHIFTED or _Q8, whose sums are not of the products alone. */
 double assay_rounding_sigma(const struct assay_arith *a, const struct assay_type_traits *t,
                             size_t k, const struct assay_ref_elem *e);
 

@@ -277,14 +277,15 @@ static bool add_mode(struct assay_history *h, int64_t run, const json_t *record,
         h,
         "INSERT INTO memory (run, model, file_type, mode, outcome, reason, layers,"
         " layers_total, extrapolated, disk_bytes, peak_bytes, anon_bytes, file_bytes, load_s,"
-        " pass_s) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " pass_s, transient_bytes, steady_s) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         "ittttt"
         "iii"
-        "rrrrrr",
+        "rrrrrrrr",
         run, *name != '\0' ? name : text(model, "path"), text(model, "file_type"), text(r, "mode"),
         text(r, "outcome"), text(r, "reason"), whole(r, "layers"), whole(r, "layers_total"),
         (int64_t)extrapolated, real(f, "disk_bytes"), real(f, "peak_bytes"), real(f, "anon_bytes"),
-        real(f, "file_bytes"), real(f, "load_s"), real(f, "pass_s"));
+        real(f, "file_bytes"), real(f, "load_s"), real(f, "pass_s"), real(f, "transient_bytes"),
+        real(f, "steady_s"));
 }
 
 /* ---- All of it ------------------------------------------------------------------------------- */

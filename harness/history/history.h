@@ -131,6 +131,7 @@ struct assay_history_memory {
     bool extrapolated; /* the figures are for all layers, fewer were measured */
     double disk_bytes, peak_bytes, anon_bytes, file_bytes;
     double load_s, pass_s;
+    double transient_bytes, steady_s; /* of a pass after the first; NaN: not measured */
 };
 bool assay_history_memory(struct assay_history *h, int64_t run,
                           bool (*each)(const struct assay_history_memory *m, void *user),

@@ -16,7 +16,7 @@ struct assay_history {
 bool assay_history_migrate(struct assay_history *h, char *err, size_t err_size);
 /* The schema that the database has, and the newest; -1 if it can't be read. */
 int assay_history_schema(struct assay_history *h);
-#define ASSAY_HISTORY_SCHEMA 1
+#define ASSAY_HISTORY_SCHEMA 2
 
 /* Writes "PATH: why" to err, in one line, and returns false. */
 bool assay_history_error(const struct assay_history *h, char *err, size_t err_size,

@@ -291,6 +291,8 @@ static bool take_memory(struct row *r, void *user) {
     m.file_bytes = real(r);
     m.load_s = real(r);
     m.pass_s = real(r);
+    m.transient_bytes = real(r);
+    m.steady_s = real(r);
     return reader->each(&m, reader->user);
 }
 
@@ -300,8 +302,8 @@ bool assay_history_memory(struct assay_history *h, int64_t run,
     struct memory_reader reader = {each, user};
     return of_run(h,
                   "SELECT model, file_type, mode, outcome, reason, layers, layers_total,"
-                  " extrapolated, disk_bytes, peak_bytes, anon_bytes, file_bytes, load_s, pass_s"
-                  " FROM memory WHERE run = ? ORDER BY id",
+                  " extrapolated, disk_bytes, peak_bytes, anon_bytes, file_bytes, load_s, pass_s,"
+                  " transient_bytes, steady_s FROM memory WHERE run = ? ORDER BY id",
                   run, take_memory, &reader, err, err_size);
 }
 

@@ -3,6 +3,14 @@
 
 #include "internal.h"
 
+/* What the record of a row of `memory` says of a figure: rows of a run have ids in the order of its
+ * results, without gaps. */
+#define FROM_RECORD(name)                                                                          \
+    "(SELECT json_extract(json, '$.results[' ||"                                                   \
+    "   (memory.id - (SELECT min(id) FROM memory AS first WHERE first.run = memory.run)) ||"       \
+    "   CASE extrapolated WHEN 0 THEN '].measured.' ELSE '].extrapolation.' END || '" name "')"    \
+    " FROM record WHERE run = memory.run AND json_valid(json))"
+
 /* Step i brings a database from schema i (PRAGMA user_version) to i + 1. A step that was published
  * is never edited: databases that went through it would differ from what the code expects. */
 static const char *const steps[ASSAY_HISTORY_SCHEMA] = {
@@ -52,6 +60,10 @@ static const char *const steps[ASSAY_HISTORY_SCHEMA] = {
     "  layers_total INTEGER NOT NULL, extrapolated INTEGER NOT NULL, disk_bytes REAL,"
     "  peak_bytes REAL, anon_bytes REAL, file_bytes REAL, load_s REAL, pass_s REAL);"
     "CREATE INDEX memory_run ON memory (run);",
+    "ALTER TABLE memory ADD COLUMN transient_bytes REAL;"
+    "ALTER TABLE memory ADD COLUMN steady_s REAL;"
+    "UPDATE memory SET transient_bytes = " FROM_RECORD(
+        "transient_bytes") ", steady_s = " FROM_RECORD("steady_s") ";",
 };
 
 int assay_history_schema(struct assay_history *h) {

@@ -99,6 +99,32 @@ grep -q '^| q8_0 m=1 16x256 .*| regressed ' summary.md && pass || fail 'job summ
 check 'the other way round' 0 --base-plugin slowed.so --head-plugin base.so $small --budget 60s
 out_has '1 improved'
 
+# ---- Counters -----------------------------------------------------------------------------------
+# Few machines of CI have hardware counters: a clock of the kernel's stands in for them.
+stand_in=$build/harness/tests/plugins/software_counters.so
+counted() { # counted NAME ARGS...
+    name=$1
+    shift
+    LD_PRELOAD="$stand_in" "$assay" gate $pair head.so $small --budget 1s --json counted.json "$@" >out 2>err </dev/null ||
+        fail "$name" "$(head -n 3 err)"
+}
+if nm "$assay" 2>/dev/null | grep -q '__[at]san_init'; then
+    echo 'SKIP counters: a sanitizer lets nothing be loaded before it'
+else
+    counted counters
+    if jq -e '.results[0].head | has("cycles") | not' counted.json >/dev/null; then
+        echo 'SKIP counters: perf_event_open() is not allowed here, or not of this system'
+    else
+        json counters '.results[0] | [.base, .head][] | .cycles > 0 and .instructions > 0' counted.json
+        counted 'instructions by counters' --metric instructions --min-effect 900
+        json 'instructions by counters' '.results[0] | .counter == "hardware" and .ratio.median > 0' counted.json
+    fi
+    export ASSAY_TEST_COUNTERS=none
+    counted 'no counters'
+    unset ASSAY_TEST_COUNTERS
+    json 'no counters' '.results[0].head | has("cycles") | not' counted.json
+fi
+
 # ---- What is no matter of time ------------------------------------------------------------------
 check 'a copy of the weights' 1 $pair none.so $small
 if nm "$assay" 2>/dev/null | grep -q '__[at]san_init'; then
@@ -127,6 +153,22 @@ else
 fi
 check 'unwritable file' 2 $pair head.so $small --budget 1s --junit no/where.xml
 err_line 'no/where.xml'
+
+# ---- A revision ---------------------------------------------------------------------------------
+# Its kernels unoptimised, so that they are built within seconds; what is tested is that they are.
+if git -C "$root" rev-parse -q --verify HEAD >/dev/null 2>&1; then
+    git clone -q --shared "$root" repository
+    cd repository || exit 2
+    MAKEFLAGS='OPT=-O0 KERNEL_OPT=-O0'
+    export MAKEFLAGS
+    check 'a revision' 0 --base HEAD $small --min-effect 900 --budget 20s --json revision.json
+    unset MAKEFLAGS
+    json 'a revision' '(.results | length) == 1 and .results[0].base.verified.elements > 0' \
+        revision.json
+    cd "$dir" || exit 2
+else
+    echo 'SKIP the kernels of a revision: the sources are not in a git repository'
+fi
 
 echo "gate.sh: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

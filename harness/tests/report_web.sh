@@ -3,10 +3,10 @@
 set -u
 case $1 in /*) assay=$1 ;; *) assay=$PWD/$1 ;; esac
 browser=
-for b in chromium chromium-browser google-chrome; do
+for b in chromium-headless-shell chromium chromium-browser google-chrome; do
     if command -v $b >/dev/null 2>&1; then browser=$b; break; fi
 done
-if [ -z "$browser" ]; then echo "SKIP report_web: no chromium here"; exit 0; fi
+if [ -z "$browser" ]; then echo "SKIP report_web: no chromium here (ci/install-deps.sh --browser installs it)"; exit 0; fi
 dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 2

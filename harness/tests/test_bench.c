@@ -117,7 +117,20 @@ Test(bench_measure, repeats_calls_until_a_sample_is_long_enough) {
     free(c.ns);
 }
 
-Test(bench_measure, time_limit_ends_a_case_after_five_rounds) {
+Test(bench_measure, long_calls_are_not_warmed_up_again) {
+    char log[512] = "";
+    struct tally t = {.name = 'a', .log = log};
+    struct assay_measure_params p = brief;
+    struct assay_contestant c = {.call = count_call, .user = &t, .known_ns = 1e9};
+    size_t failed;
+
+    p.samples = 5;
+    cr_assert_eq(assay_measure(&p, &c, 1, &failed), 5);
+    cr_expect_eq(t.calls, 5);
+    free(c.ns);
+}
+
+Test(bench_measure, time_limit_ends_a_case_after_the_least_rounds) {
     char log[512] = "";
     struct tally t = {.name = 'a', .log = log};
     struct assay_measure_params p = brief;
@@ -318,7 +331,7 @@ Test(bench_case, right_backends_get_numbers_that_agree_with_each_other) {
 
     cr_assert_str_eq(field(c, "status"), "measured", "%s", field(c, "reason"));
     cr_expect_str_eq(field(c, "kernel"), "gemm_test");
-    cr_expect_eq(json_array_size(json_object_get(ns, "samples")), 5);
+    cr_expect_eq(json_array_size(json_object_get(ns, "samples")), ASSAY_MIN_ROUNDS);
     cr_expect(median > 0);
     /* Both are one quotient, rounded: two roundings apart. */
     cr_expect_float_eq(assay_json_real_value(json_object_get(c, "gflop_s")) * median,

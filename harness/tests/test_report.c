@@ -201,6 +201,29 @@ Test(report, a_failure_is_the_verdict_and_names_its_element) {
     free(page);
 }
 
+/* A right case of assay's own beside a wrong one of a peer. */
+static const char peer_record[] =
+    "{\"schema\": 1, \"command\": \"verify\", \"results\": ["
+    "  {\"types\": [\"q4_k\"], \"backend\": \"cpu\", \"verdict\": \"pass\", \"ratio\": 0.25,"
+    "   \"elements\": 10},"
+    "  {\"types\": [\"q4_k\"], \"backend\": \"ggml\", \"verdict\": \"fail\", \"id\": "
+    "\"id-of-the-peer\","
+    "   \"ratio\": 3, \"elements\": 10}]}";
+
+Test(report, a_failure_of_a_peer_is_shown_and_is_no_verdict) {
+    char *page = page_of(peer_record);
+    cr_assert_not_null(strstr(page, "<p class=\"verdict good\">All 1 cases are within"));
+    cr_assert_not_null(strstr(page, "left out of the verdict: 1 of 1 cases failed."));
+    cr_assert_not_null(strstr(page, "<h3>Failures of peers</h3>"));
+    cr_assert_not_null(strstr(page, "id-of-the-peer"));
+    free(page);
+    page = text_page(peer_record, false);
+    cr_assert_not_null(
+        strstr(page, "✅ **1 of 1 cases within their error bound**; of peers, 0 of 1"));
+    cr_assert_not_null(strstr(page, "id-of-the-peer"));
+    free(page);
+}
+
 Test(report, commands_come_back_quoted_for_a_shell) {
     char *page = page_of(verify_record);
     cr_assert_not_null(strstr(page, "assay verify --gguf &#39;a b&#39;\\&#39;&#39;c"));

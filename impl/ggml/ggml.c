@@ -11,8 +11,8 @@
  * nothing could judge the result. */
 struct type_class {
     enum assay_type type;
-    enum assay_type act;    /* type of the activations in the dot product */
-    const char *dot;        /* the dot product's symbol: shows that the library has the type */
+    enum assay_type act; /* type of the activations in the dot product */
+    const char *dot;     /* the dot product's symbol: shows that the library has the type */
     struct assay_arith arith;
 };
 
@@ -57,15 +57,19 @@ struct ggml_ctx {
     struct assay_ctx head;
     const struct assay_ggml_library *lib;
     struct ggml_backend *backend;
-    struct ggml_threadpool *pool;                  /* NULL with one thread */
+    struct ggml_threadpool *pool;                 /* NULL with one thread */
     struct ggml_backend_buffer_type *repack_buft; /* NULL: plain buffers */
     char kernel[64];
 };
 
 /* A graph of one product, for one m and one pair of addresses. A NULL x or y is staged: the given
- * address is not aligned, or the rows of y are not contiguous. */
+ * address is not aligned, or the rows of y are not contiguous. Of an indexed product there are also
+ * the stack that it multiplies with and the ids, which are copied before each call. */
 struct product {
     size_t m;
+    size_t share, experts; /* 0: not indexed */
+    int32_t *ids;
+    struct ggml_backend_buffer *stack_buffer, *ids_buffer;
     const float *x;
     float *y;
     float *x_stage, *y_stage;
@@ -139,8 +143,8 @@ static void name_kernel(struct ggml_ctx *c) {
     const char *file = strrchr(c->lib->path, '/') + 1;
 
     file += strncmp(file, many, strlen(many)) == 0 ? strlen(many) : strlen(one);
-    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s", (int)(strlen(file) - strlen(".so")),
-             file, c->repack_buft != NULL ? "_repack" : "");
+    snprintf(c->kernel, sizeof c->kernel, "ggml_mul_mat__%.*s%s",
+             (int)(strlen(file) - strlen(".so")), file, c->repack_buft != NULL ? "_repack" : "");
 }
 
 static void ctx_free(struct assay_ctx *ctx) {
@@ -226,8 +230,13 @@ static void product_free(const struct assay_ggml_library *lib, struct product *p
         lib->buffer_free(p->x_buffer);
     if (p->y_buffer != NULL)
         lib->buffer_free(p->y_buffer);
+    if (p->stack_buffer != NULL)
+        lib->buffer_free(p->stack_buffer);
+    if (p->ids_buffer != NULL)
+        lib->buffer_free(p->ids_buffer);
     if (p->context != NULL)
         lib->free(p->context);
+    free(p->ids);
     free(p->x_stage);
     free(p->y_stage);
     *p = (struct product){0};
@@ -251,13 +260,14 @@ static void store_free(struct assay_store *store) {
 static struct ggml_context *new_context(const struct assay_ggml_library *lib, size_t tensors,
                                         size_t graph_size) {
     struct ggml_init_params params = {
-        .mem_size = tensors * lib->tensor_overhead() + lib->graph_overhead_custom(graph_size, false),
+        .mem_size =
+            tensors * lib->tensor_overhead() + lib->graph_overhead_custom(graph_size, false),
         .no_alloc = true,
     };
     return lib->init(params);
 }
 
-#define GRAPH_SIZE 4 /* nodes and leaves: one product of two leaves, and one to spare */
+#define GRAPH_SIZE 4 /* nodes and leaves: one product of two leaves, or of three */
 
 static bool place(const struct assay_ggml_library *lib, struct ggml_tensor *tensor, void *address,
                   size_t size, struct ggml_backend_buffer **buffer) {
@@ -342,29 +352,53 @@ static enum assay_status store_create(struct assay_ctx *ctx, const struct assay_
     return ASSAY_OK;
 }
 
-/* Staging memory of m rows of `width` floats, or NULL. */
-static float *stage(size_t m, size_t width) {
-    size_t bytes = m * width * sizeof(float);
+/* Memory for a buffer of ggml's, or NULL. */
+static void *stage(size_t bytes) {
     return aligned_alloc(BUFFER_ALIGNMENT,
                          (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT);
 }
 
+/* The node of an indexed product: share experts for each row of x, all in one stack. */
+static struct ggml_tensor *indexed_node(const struct assay_ggml_library *lib,
+                                        const struct ggml_store *s, struct product *p,
+                                        struct ggml_tensor **x) {
+    int64_t in = (int64_t)s->head.in, rows = (int64_t)s->head.rows;
+    int64_t share = (int64_t)p->share, tokens = (int64_t)(p->m / p->share);
+    struct ggml_tensor *ids, *stack;
+
+    p->ids = stage(p->m * sizeof *p->ids);
+    if (p->ids == NULL)
+        return NULL;
+    stack = lib->new_tensor_3d(p->context, (int)s->head.type->type, in, rows, (int64_t)p->experts);
+    ids = lib->new_tensor_2d(p->context, ASSAY_TYPE_I32, share, tokens);
+    *x = lib->new_tensor_3d(p->context, ASSAY_TYPE_F32, in, 1, tokens);
+    if (!place(lib, stack, (void *)(uintptr_t)s->rows,
+               p->experts * s->head.rows * s->head.row_bytes, &p->stack_buffer) ||
+        !place(lib, ids, p->ids, p->m * sizeof *p->ids, &p->ids_buffer))
+        return NULL;
+    return lib->mul_mat_id(p->context, stack, *x, ids);
+}
+
 static bool product_build(const struct assay_ggml_library *lib, const struct ggml_store *s,
                           struct product *p) {
-    size_t in = s->head.in, rows = s->head.rows;
+    size_t in = s->head.in, rows = s->head.rows, x_rows = p->share > 0 ? p->m / p->share : p->m;
     struct ggml_tensor *x, *y;
     void *x_at = (void *)(uintptr_t)p->x, *y_at = p->y;
 
     if (x_at == NULL)
-        x_at = p->x_stage = stage(p->m, in);
+        x_at = p->x_stage = stage(x_rows * in * sizeof(float));
     if (y_at == NULL)
-        y_at = p->y_stage = stage(p->m, rows);
-    p->context = new_context(lib, 2, GRAPH_SIZE);
+        y_at = p->y_stage = stage(p->m * rows * sizeof(float));
+    p->context = new_context(lib, 4, GRAPH_SIZE);
     if (x_at == NULL || y_at == NULL || p->context == NULL)
         return false;
-    x = lib->new_tensor_2d(p->context, ASSAY_TYPE_F32, (int64_t)in, (int64_t)p->m);
-    y = lib->mul_mat(p->context, s->tensor, x);
-    if (!place(lib, x, x_at, p->m * in * sizeof(float), &p->x_buffer) ||
+    if (p->share > 0) {
+        y = indexed_node(lib, s, p, &x);
+    } else {
+        x = lib->new_tensor_2d(p->context, ASSAY_TYPE_F32, (int64_t)in, (int64_t)p->m);
+        y = lib->mul_mat(p->context, s->tensor, x);
+    }
+    if (y == NULL || !place(lib, x, x_at, x_rows * in * sizeof(float), &p->x_buffer) ||
         !place(lib, y, y_at, p->m * rows * sizeof(float), &p->y_buffer))
         return false;
     p->graph = lib->new_graph_custom(p->context, GRAPH_SIZE, false);
@@ -374,26 +408,26 @@ static bool product_build(const struct assay_ggml_library *lib, const struct ggm
     return true;
 }
 
-/* The product's graph from the store's cache; built, in place of the oldest, if it is new. */
+/* The graph of the wanted product from the store's cache; built, in place of the oldest, if it is
+ * new. */
 static struct product *product_get(const struct assay_ggml_library *lib, struct ggml_store *s,
-                                   size_t m, const float *x, float *y, size_t ldy) {
+                                   struct product wanted, size_t ldy) {
     struct product *p;
 
-    if ((uintptr_t)x % BUFFER_ALIGNMENT != 0)
-        x = NULL;
-    if ((uintptr_t)y % BUFFER_ALIGNMENT != 0 || (m > 1 && ldy != s->head.rows))
-        y = NULL;
+    if ((uintptr_t)wanted.x % BUFFER_ALIGNMENT != 0)
+        wanted.x = NULL;
+    if ((uintptr_t)wanted.y % BUFFER_ALIGNMENT != 0 || (wanted.m > 1 && ldy != s->head.rows))
+        wanted.y = NULL;
     for (size_t i = 0; i < CACHED_PRODUCTS; i++) {
         p = &s->products[i];
-        if (p->graph != NULL && p->m == m && p->x == x && p->y == y)
+        if (p->graph != NULL && p->m == wanted.m && p->x == wanted.x && p->y == wanted.y &&
+            p->share == wanted.share && p->experts == wanted.experts)
             return p;
     }
     p = &s->products[s->next_product];
     s->next_product = (s->next_product + 1) % CACHED_PRODUCTS;
     product_free(lib, p);
-    p->m = m;
-    p->x = x;
-    p->y = y;
+    *p = wanted;
     if (!product_build(lib, s, p)) {
         product_free(lib, p);
         return NULL;
@@ -401,30 +435,69 @@ static struct product *product_get(const struct assay_ggml_library *lib, struct 
     return p;
 }
 
-static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
-                              size_t m, float *y, size_t ldy, struct assay_error *err) {
-    struct ggml_ctx *c = (struct ggml_ctx *)ctx;
-    struct ggml_store *s = (struct ggml_store *)(uintptr_t)w; /* its cache of graphs changes */
-    struct product *p;
+/* Runs a product's graph: x_rows rows of x to p->m rows of y. */
+static enum assay_status run(const struct ggml_ctx *c, const struct product *p,
+                             const struct assay_store *w, const float *x, size_t x_rows, float *y,
+                             size_t ldy, struct assay_error *err) {
     int status;
 
-    p = product_get(c->lib, s, m, x, y, ldy);
-    if (p == NULL)
-        return assay_fail(err, ASSAY_ENOMEM, "ggml: no memory for a product of %zu rows", m);
     if (p->x_stage != NULL)
-        memcpy(p->x_stage, x, m * w->in * sizeof *x);
+        memcpy(p->x_stage, x, x_rows * w->in * sizeof *x);
     status = c->lib->graph_compute(c->backend, p->graph);
     if (status != 0)
         return assay_fail(err, ASSAY_EBACKEND, "ggml: graph_compute returned status %d", status);
     if (p->y_stage != NULL)
-        for (size_t i = 0; i < m; i++)
+        for (size_t i = 0; i < p->m; i++)
             memcpy(y + i * ldy, p->y_stage + i * w->rows, w->rows * sizeof *y);
     return ASSAY_OK;
 }
 
+static enum assay_status no_product(size_t m, struct assay_error *err) {
+    return assay_fail(err, ASSAY_ENOMEM, "ggml: no memory for a product of %zu rows", m);
+}
+
+static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w, const float *x,
+                              size_t m, float *y, size_t ldy, struct assay_error *err) {
+    struct ggml_ctx *c = (struct ggml_ctx *)ctx;
+    struct ggml_store *s = (struct ggml_store *)(uintptr_t)w; /* its cache of graphs changes */
+    struct product *p = product_get(c->lib, s, (struct product){.m = m, .x = x, .y = y}, ldy);
+
+    return p == NULL ? no_product(m, err) : run(c, p, w, x, m, y, ldy, err);
+}
+
+/* ggml's own indexed product takes the experts as one tensor: those that lie one after the other,
+ * as in a file. Repacked ones do not, each being a buffer of its own. */
+static bool is_stack(const struct assay_store *const *experts, size_t count) {
+    const struct ggml_store *first = (const struct ggml_store *)experts[0];
+
+    for (size_t i = 0; i < count; i++)
+        if (first->rows == NULL || ((const struct ggml_store *)experts[i])->rows !=
+                                       first->rows + i * experts[0]->rows * experts[0]->row_bytes)
+            return false;
+    return true;
+}
+
+static enum assay_status gemm_id(struct assay_ctx *ctx, const struct assay_store *const *experts,
+                                 size_t count, const struct assay_routing *r, const float *x,
+                                 float *y, size_t ldy, struct assay_error *err) {
+    struct ggml_ctx *c = (struct ggml_ctx *)ctx;
+    struct ggml_store *s = (struct ggml_store *)(uintptr_t)experts[0];
+    struct product *p;
+
+    if (r->m % r->share != 0 || !is_stack(experts, count))
+        return assay_gemm_id_grouped(ctx, experts, count, r, x, y, ldy, err);
+    p = product_get(
+        c->lib, s, (struct product){.m = r->m, .share = r->share, .experts = count, .x = x, .y = y},
+        ldy);
+    if (p == NULL)
+        return no_product(r->m, err);
+    for (size_t i = 0; i < r->m; i++)
+        p->ids[i] = (int32_t)r->ids[i];
+    return run(c, p, experts[0], x, r->m / r->share, y, ldy, err);
+}
+
 static enum assay_status rows(struct assay_ctx *ctx, const struct assay_store *w,
-                              const int64_t *ids, size_t count, float *y,
-                              struct assay_error *err) {
+                              const int64_t *ids, size_t count, float *y, struct assay_error *err) {
     const struct ggml_store *s = (const struct ggml_store *)w;
     const struct assay_ggml_library *lib = ((const struct ggml_ctx *)ctx)->lib;
     const struct ggml_type_traits *traits = lib->get_type_traits((int)w->type->type);
@@ -455,6 +528,7 @@ const struct assay_backend assay_backend_ggml = {
     .store_create = store_create,
     .store_free = store_free,
     .gemm = gemm,
+    .gemm_id = gemm_id,
     .rows = rows,
     .rest = rest,
 };

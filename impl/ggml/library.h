@@ -55,6 +55,10 @@ struct assay_ggml_library {
     size_t (*graph_overhead_custom)(size_t size, bool grads);
     struct ggml_tensor *(*new_tensor_2d)(struct ggml_context *ctx, int type, int64_t ne0,
                                          int64_t ne1);
+    struct ggml_tensor *(*new_tensor_3d)(struct ggml_context *ctx, int type, int64_t ne0,
+                                         int64_t ne1, int64_t ne2);
+    struct ggml_tensor *(*mul_mat_id)(struct ggml_context *ctx, struct ggml_tensor *as,
+                                      struct ggml_tensor *b, struct ggml_tensor *ids);
     struct ggml_tensor *(*mul_mat)(struct ggml_context *ctx, struct ggml_tensor *a,
                                    struct ggml_tensor *b);
     struct ggml_cgraph *(*new_graph_custom)(struct ggml_context *ctx, size_t size, bool grads);

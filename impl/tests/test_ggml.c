@@ -250,6 +250,59 @@ Test(ggml, rows_are_decoded_as_the_reference_does_or_refused_once_repacked) {
     free(got);
 }
 
+/* An indexed product of `experts` of b's rows, every row of y with its own expert, ldy beyond n. */
+static void check_indexed(const struct subject *b, size_t experts, size_t m, size_t share) {
+    const size_t rows = b->n / experts, ldy = rows + 3;
+    struct assay_experts *stack;
+    struct assay_error err = {0};
+    int64_t ids[MAX_M];
+
+    cr_assert_eq(assay_experts_create(b->ctx, b->type->type, b->weights, b->n * b->row_bytes,
+                                      experts, rows, b->k, &stack, &err),
+                 ASSAY_OK, "%s", err.message);
+    for (int call = 0; call < 2; call++) { /* the second finds its graph, but other ids */
+        for (size_t i = 0; i < m; i++)
+            ids[i] = (int64_t)((5 * i + i / share + (size_t)call) % experts);
+        cr_assert_eq(gemm_quant_id(b->ctx, stack, ids, m, b->x, share, b->y, ldy, &err), ASSAY_OK,
+                     "%s", err.message);
+        for (size_t i = 0; i < m; i++) {
+            struct assay_ref_elem ref[64];
+            struct assay_arith arith;
+            cr_assert_eq(assay_ctx_arith(b->ctx, b->type, 1, &arith, &err), ASSAY_OK);
+            cr_assert_eq(assay_ref_gemm(b->type, b->weights + (size_t)ids[i] * rows * b->row_bytes,
+                                        b->row_bytes, rows, b->k, b->x + i / share * b->k, 1,
+                                        &arith, ref),
+                         0);
+            for (size_t j = 0; j < rows; j++) {
+                double excess, bound = assay_bound(&arith, b->type, b->k, &ref[j]);
+                cr_assert(assay_within_bound(&ref[j], bound, b->y[i * ldy + j], &excess),
+                          "m %zu share %zu call %d: y[%zu][%zu] is %.9g, expected %.9g ± %.3g", m,
+                          share, call, i, j, (double)b->y[i * ldy + j], ref[j].yq, bound);
+            }
+        }
+    }
+    assay_experts_free(stack);
+}
+
+/* A share that does not divide m, and a stack that ggml can't take as it lies, are multiplied
+ * expert by expert. */
+Test(ggml, indexed_products_go_to_the_experts_of_their_ids) {
+    static const size_t shares[] = {1, 4, 5}, misalignments[] = {0, 16};
+    struct assay_error err = {0};
+    struct subject b;
+
+    need_libraries();
+    for (size_t a = 0; a < 2; a++) {
+        cr_assert_eq(begin(&b, "", 2, ASSAY_TYPE_Q4_K, 96, 512, misalignments[a], &err), ASSAY_OK);
+        for (size_t i = 0; i < 3; i++)
+            check_indexed(&b, 4, 12, shares[i]);
+        end(&b, misalignments[a]);
+    }
+    if (begin(&b, "repack", 1, ASSAY_TYPE_Q4_K, 96, 512, 0, &err) == ASSAY_OK)
+        check_indexed(&b, 4, 12, 4);
+    end(&b, 0);
+}
+
 Test(ggml, unknown_variant_is_refused_by_name) {
     struct assay_ctx_params p = {.backend = &assay_backend_ggml, .variant = "fast"};
     struct assay_error err = {0};

@@ -12,7 +12,9 @@ static const struct assay_arith q8_32 = {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8, 32, 32}
 static const struct assay_arith q8_256 = {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8, 256, 256};
 static const struct assay_arith q8_f16 = {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8_F16, 32, 32};
 static const struct assay_arith q8k = {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8K, 256, 256};
-static const struct assay_arith *const integer_classes[] = {&q8_32, &q8_256, &q8_f16, &q8k};
+static const struct assay_arith q8_bf16 = {ASSAY_WEIGHT_F32, ASSAY_ACT_Q8_BF16, 32, 32};
+static const struct assay_arith *const integer_classes[] = {&q8_32, &q8_256, &q8_f16, &q8k,
+                                                            &q8_bf16};
 
 enum { CLASSES = sizeof integer_classes / sizeof integer_classes[0] };
 
@@ -48,7 +50,7 @@ Test(act_quant, zeros_stay_zero_and_blocks_are_independent) {
         assay_act_emulate(integer_classes[c], x, 512, xq);
         for (int i = 0; i < 511; i++)
             cr_expect_eq(xq[i], 0.0);
-        cr_expect_float_eq(xq[511], 3.0, 3.0 * 0x1p-10);
+        cr_expect_float_eq(xq[511], 3.0, 3.0 * (integer_classes[c] == &q8_bf16 ? 0x1p-8 : 0x1p-10));
     }
 }
 
@@ -291,3 +293,15 @@ static void with_ggml_builds(void (*compare)(const char *library)) {
 Test(act_quant, q8_f16_is_what_ggml_computes) { with_ggml_builds(compare_q8_f16); }
 
 Test(act_quant, q8k_is_what_ggml_computes) { with_ggml_builds(compare_q8k); }
+
+/* 1000/127 = 7.874… lies between the bfloat16 numbers 7.84375 and 7.875; 500·(1/7.875) = 63.49…,
+ * where the unrounded scale would give 63.5 and so 64. */
+Test(act_quant, codes_follow_a_scale_rounded_to_bfloat16) {
+    const float x[4] = {1000.0f, 500.0f, -7.875f, 3.9f};
+    const double want[4] = {127 * 7.875, 63 * 7.875, -7.875, 0};
+    double xq[4];
+
+    assay_act_emulate(&q8_bf16, x, 4, xq);
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(xq[i], want[i], "%g became %g", (double)x[i], xq[i]);
+}

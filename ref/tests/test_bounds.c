@@ -402,3 +402,45 @@ Test(bounds, overflow_and_huge_k_have_no_bound) {
     cr_expect(isinf(assay_bound(&fp32_class, q8_0, 1 << 22, &e)));
     cr_expect_eq(assay_bound(&fp32_class, q8_0, 0, &e), 0.0);
 }
+
+/* Two groups of ASSAY_WEIGHT_GROUP F32 weights; all but the two largest weights meet zeros. */
+static struct assay_ref_elem two_groups(const struct assay_arith *a) {
+    static float w[2 * ASSAY_WEIGHT_GROUP], x[2 * ASSAY_WEIGHT_GROUP];
+    struct assay_ref_elem e;
+
+    w[3] = -4.0f;
+    w[ASSAY_WEIGHT_GROUP] = 0.5f;
+    w[ASSAY_WEIGHT_GROUP + 1] = 2.0f;
+    x[0] = 3.0f;
+    x[1] = -1.0f;
+    x[ASSAY_WEIGHT_GROUP] = 10.0f;
+    cr_assert_eq(assay_ref_gemm(assay_type_traits(ASSAY_TYPE_F32), (const uint8_t *)w, sizeof w, 1,
+                                2 * ASSAY_WEIGHT_GROUP, x, 1, a, &e),
+                 0);
+    return e;
+}
+
+Test(bounds, of_shifted_codes_scale_with_the_largest_weight_of_a_group) {
+    const struct assay_arith shifted = {ASSAY_WEIGHT_SHIFTED, ASSAY_ACT_F32, 0, 1};
+    const struct assay_type_traits *t = assay_type_traits(ASSAY_TYPE_F32);
+    struct assay_ref_elem e = two_groups(&shifted);
+
+    cr_expect_eq(e.yq, 5.0);
+    cr_expect_eq(e.mag, 5.0);
+    cr_expect_eq(e.coarse, 4.0 * 4.0 + 2.0 * 10.0);
+    double plain = assay_bound(&fp32_class, t, 512, &(struct assay_ref_elem){.mag = 5, .xabs = 14});
+    cr_expect_float_eq(assay_bound(&shifted, t, 512, &e) / plain, (5 + 37 * 36.0) / 5, 0.01);
+    cr_expect_eq(two_groups(&fp32_class).coarse, 0.0);
+}
+
+/* Rounding each weight of the groups to the nearest of 255 codes must be within the bound, and to
+ * the nearest of 127 must not. */
+Test(bounds, of_weights_rounded_anew_allow_eight_bits_and_no_fewer) {
+    const struct assay_arith q8 = {ASSAY_WEIGHT_Q8, ASSAY_ACT_F32, 0, 1};
+    const struct assay_type_traits *t = assay_type_traits(ASSAY_TYPE_F32);
+    struct assay_ref_elem e = two_groups(&q8);
+    double bound = assay_bound(&q8, t, 512, &e);
+
+    cr_expect_gt(bound, 36.0 / 254);
+    cr_expect_lt(bound, 36.0 / 126);
+}

@@ -212,6 +212,52 @@ Test(history, keeps_the_figures_of_the_whole_model) {
     assay_history_close(h);
 }
 
+static bool see_later_figures(const struct assay_history_memory *m, void *user) {
+    const double wanted[] = {11, NAN, 13};
+    int i = (*(int *)user)++;
+
+    cr_assert_lt(i, 3);
+    cr_expect(isnan(wanted[i]) ? isnan(m->transient_bytes) : m->transient_bytes == wanted[i],
+              "row %d: %g", i, m->transient_bytes);
+    cr_expect(isnan(wanted[i]) ? isnan(m->steady_s) : m->steady_s == wanted[i] / 2, "row %d: %g", i,
+              m->steady_s);
+    return true;
+}
+
+/* Schema 2 added figures that records had before: they come from the records. */
+Test(history, brings_a_database_of_schema_1_up_to_date) {
+    struct assay_history *h = open_db(ASSAY_HISTORY_WRITE);
+    sqlite3 *raw;
+    json_t *other = record("mem", 1, "[{\"mode\":\"cpu\",\"measured\":{\"peak_bytes\":10}}]");
+    json_t *j = record("mem", 2,
+                       "[{\"mode\":\"a\",\"measured\":{\"transient_bytes\":11,\"steady_s\":5.5}},"
+                       "{\"mode\":\"b\",\"measured\":{\"peak_bytes\":10}},"
+                       "{\"mode\":\"c\",\"extrapolated\":true,\"measured\":{\"transient_bytes\":1},"
+                       "\"extrapolation\":{\"transient_bytes\":13,\"steady_s\":6.5}}]");
+    add(h, other);
+    int64_t run = add(h, j);
+    int seen = 0;
+
+    cr_assert(assay_history_memory(h, run, see_later_figures, &seen, err, sizeof err), "%s", err);
+    assay_history_close(h);
+    cr_assert_eq(sqlite3_open(db, &raw), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(raw,
+                              "ALTER TABLE memory DROP COLUMN transient_bytes;"
+                              "ALTER TABLE memory DROP COLUMN steady_s; PRAGMA user_version = 1",
+                              NULL, NULL, NULL),
+                 SQLITE_OK, "%s", sqlite3_errmsg(raw));
+    sqlite3_close(raw);
+    cr_expect_null(assay_history_open(db, ASSAY_HISTORY_READ, err, sizeof err));
+    cr_expect_not_null(strstr(err, "migrates it"), "%s", err);
+    h = open_db(ASSAY_HISTORY_WRITE);
+    seen = 0;
+    cr_assert(assay_history_memory(h, run, see_later_figures, &seen, err, sizeof err), "%s", err);
+    cr_expect_eq(seen, 3);
+    json_decref(other);
+    json_decref(j);
+    assay_history_close(h);
+}
+
 Test(history, gives_back_the_very_record) {
     struct assay_history *h = open_db(ASSAY_HISTORY_WRITE);
     json_t *j = record("bench", 1, "[{\"matrix\":\"é\",\"x\":0.1,\"y\":[1e-300,\"nan\"]}]"), *back;
