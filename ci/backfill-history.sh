@@ -42,7 +42,7 @@ build() {
     [ -e "$tree/.git" ] || git worktree add -q --detach "$tree" "$commit"
     git -C "$tree" checkout -q --detach "$commit"
     if ! make -C "$tree" -j"$jobs" BUILD="$work/obj" "$work/obj/assay" >"$work/make.log" 2>&1; then
-        { grep -m 1 -i error "$work/make.log" || tail -n 1 "$work/make.log"; } >"$dir/failed"
+        { grep -m 1 -E 'error:|undefined reference|\*\*\*' "$work/make.log" || tail -n 1 "$work/make.log"; } >"$dir/failed"
     elif ! "$work/obj/assay" bench --backend cpu --type q4_0 --shape 1x64x512 -j 1 --samples 5 --max-time 0.1 \
         --json "$work/probe.json" >"$work/probe.log" 2>&1; then
         tail -n 1 "$work/probe.log" >"$dir/failed"

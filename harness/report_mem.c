@@ -223,9 +223,9 @@ static void phases_table(FILE *f, const char *model, const json_t *results) {
 
 /* The catalogue, and the machines that hold each model. */
 static void catalogue(FILE *f) {
-    static const char *const headings[] = {"model",       ">quantised",  ">transient fp16",
-                                           ">eager fp16", ">eager fp32", "fits, quantised",
-                                           "fits, fp16",  "fits, fp32"};
+    static const char *const headings[] = {
+        "model",           ">on disk, quantised", ">transient fp16", ">eager fp16", ">eager fp32",
+        "fits, quantised", "fits, transient",     "fits, fp16",      "fits, fp32"};
     static const int machines[] = {16, 24, 32, 64};
     struct assay_html_table t;
 
@@ -235,7 +235,7 @@ static void catalogue(FILE *f) {
         "its tensors and 16 MiB leave a tenth of it to the system. Attention’s cache comes on top "
         "and is the same for all.</p>\n",
         f);
-    assay_html_table_open(&t, f, "Memory of the catalogue, Q4_K_M", headings, 8);
+    assay_html_table_open(&t, f, "Memory of the catalogue, Q4_K_M", headings, 9);
     for (size_t i = 0; i < assay_catalogue_count(); i++) {
         const struct assay_model_shape *shape = assay_catalogue_at(i);
         struct assay_mem_need need = assay_mem_need(shape, assay_file_type_by_name("Q4_K_M"));
@@ -248,9 +248,9 @@ static void catalogue(FILE *f) {
                 if (assay_mem_bar((double)bytes[k]) <= 0.9e9 * machines[g])
                     snprintf(fit[k], sizeof fit[k], "%d GB", machines[g]);
         }
-        assay_html_table_row(
-            &t, NULL,
-            (const char *const[]){shape->name, c[0], c[1], c[2], c[3], fit[0], fit[2], fit[3]});
+        assay_html_table_row(&t, NULL,
+                             (const char *const[]){shape->name, c[0], c[1], c[2], c[3], fit[0],
+                                                   fit[1], fit[2], fit[3]});
     }
     assay_html_table_close(&t);
 }

@@ -139,7 +139,7 @@ Test(backends, of_ours_multiply_with_every_decodable_type) { each_context(1, che
 
 Test(registry, finds_each_backend_by_its_name) {
     static const char *const names[] = {"scalar",        "cpu",  "eager-f32", "eager-f16",
-                                        "transient-f16", "ggml", "ik"};
+                                        "transient-f16", "ggml", "ik",        "metal"};
     cr_assert_eq(assay_backend_count(), sizeof names / sizeof names[0]);
     for (size_t i = 0; i < assay_backend_count(); i++) {
         const struct assay_backend *b = assay_backend_at(i);
