@@ -81,8 +81,9 @@ static bool available(char *why, size_t n) {
     bool ok = assay_ik_library_get(&reason) != NULL;
 
 #ifndef __x86_64__
+    if (ok)
+        reason = "ik: the classes of its arithmetic are known for x86-64 only";
     ok = false;
-    reason = "ik: the classes of its arithmetic are known for x86-64 only";
 #endif
     if (!ok && n > 0)
         snprintf(why, n, "%s", reason);
