@@ -126,12 +126,28 @@ LDLIBS      = $(PKG_LIBS) $(CROSS_LDLIBS) -ldl -lm -lpthread
 REF_SRC     := $(wildcard ref/*.c)
 IMPL_SRC    := $(filter-out impl/cpu/avx2/% impl/cpu/avx512/%, \
                  $(wildcard impl/*.c impl/cpu/*.c impl/cpu/scalar/*.c impl/eager/*.c \
-                            impl/transient/*.c impl/ggml/*.c impl/ik/*.c impl/plugin/*.c))
+                            impl/transient/*.c impl/ggml/*.c impl/ik/*.c impl/plugin/*.c impl/metal/*.c))
 ifeq ($(ARCH),x86_64)
 IMPL_SRC    += $(wildcard impl/cpu/avx2/*.c impl/cpu/avx512/*.c)
 endif
 ifneq ($(AARCH64),)
 IMPL_SRC    += $(wildcard impl/cpu/neon/*.c impl/cpu/i8mm/*.c)
+endif
+# The software Metal device: its C part wherever its fibres run, its Objective-C part where clang >= 16
+# and GNUstep are.
+ifeq ($(OS),Linux)
+SOFT        := impl/metal/soft
+SOFT_SRC    := $(wildcard $(SOFT)/*.c)
+SOFT_ASM    := $(wildcard $(SOFT)/*.S)
+SOFT_TEXT   := $(SOFT)/abi.h $(wildcard $(SOFT)/include/*)
+METAL_CLANG := $(firstword $(foreach c,clang-16 clang-17 clang-18 clang-19,\
+                 $(if $(shell command -v $(c) 2>/dev/null),$(c))))
+OBJC_LIB    := $(patsubst %/include/objc/objc.h,%,$(wildcard \
+                 $(shell gcc -print-file-name=include 2>/dev/null)/objc/objc.h))
+GNUSTEP     := $(patsubst %/Foundation/Foundation.h,%,$(wildcard /usr/include/GNUstep/Foundation/Foundation.h))
+METAL_LACKS := $(strip $(if $(CROSS),a native build,$(if $(METAL_CLANG),,clang-16) \
+                 $(if $(OBJC_LIB),,libobjc-12-dev) $(if $(GNUSTEP),,libgnustep-base-dev) \
+                 $(if $(wildcard /usr/include/Block.h),,libblocksruntime-dev)))
 endif
 DATA_SRC    := $(wildcard datasets/*.c)
 HARNESS_SRC := $(filter-out harness/main.c $(filter-out $(TABLE),harness/table.c harness/table_plain.c) $(if $(filter x86_64,$(ARCH)),,harness/roofline_avx%) \
@@ -142,7 +158,7 @@ ASSETS      := reports/report.css reports/report.js reports/faults.md $(wildcard
 LIB_SRC     := $(REF_SRC) $(IMPL_SRC)
 # Criterion executes the test binary anew for each test; under qemu-user this makes that work.
 CROSS_TEST_SRC := $(if $(CROSS),ci/qemu_exec.c)
-TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c)
+TEST_SRC    := $(wildcard */tests/*.c impl/cpu/tests/*.c harness/*/tests/*.c $(if $(SOFT),$(SOFT)/tests/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
@@ -210,7 +226,8 @@ $(BUILD)/assay: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) $(COVERAGE_
 $(BUILD)/musl-check: $(call obj,ci/musl_check.c $(DATA_SRC)) $(BUILD)/libassay.a
 	$(Q)$(CC) $(ALL_CFLAGS) -static -o $@ $^ -lm -lpthread
 
-$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a
+$(BUILD)/tests: $(call obj,$(TEST_SRC) $(HARNESS_SRC) $(DATA_SRC) $(CROSS_TEST_SRC) $(COVERAGE_SRC)) $(BUILD)/libassay.a \
+                $(if $(SOFT),$(BUILD)/libsoftmetal.a)
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(COVERAGE_LD) $(HARDEN_LD) -o $@ $^ -lcriterion $(LDLIBS)
 
@@ -221,6 +238,71 @@ $(BUILD)/assay-fail-alloc: $(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC) 
                            $(BUILD)/libassay.a
 	$(if $(V),,@echo "  LINK  $@")
 	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN_LD) -fsanitize=leak $(COVERAGE_LD) $(addprefix -Wl$(comma)--wrap=,$(WRAPPED)) -o $@ $^ $(LDLIBS)
+
+# ---- The software Metal device (Linux) -------------------------------------------------------------
+# libsoftmetal.a is position-independent, for a shared object of the host code; with the Objective-C
+# framework where that can be built.
+
+ifdef SOFT
+SOFT_OBJ  := $(call obj,$(SOFT_SRC)) $(patsubst %.S,$(BUILD)/%.o,$(SOFT_ASM)) $(BUILD)/$(SOFT)/headers.o
+SOFT_M    := $(wildcard $(SOFT)/*.m)
+# GNUstep on GCC's Objective-C run time: manual retain and release, which macOS takes too.
+OBJC_FLAGS := -std=c11 -O2 -g -D_GNU_SOURCE -I. -I$(SOFT) -MMD -MP -fPIC -fblocks -Wall -Wextra -Werror \
+              -Wno-unused-parameter -fobjc-runtime=gcc -fconstant-string-class=NSConstantString \
+              -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS -DGNUSTEP \
+              -DGNUSTEP_BASE_LIBRARY=1 -DGNU_RUNTIME=1 -I$(SOFT)/compat -isystem $(GNUSTEP) \
+              -idirafter $(OBJC_LIB)/include
+OBJC_LIBS  := -L$(OBJC_LIB) -lgnustep-base -lobjc -lBlocksRuntime
+ifeq ($(METAL_LACKS),)
+SOFT_OBJ  += $(patsubst %.m,$(BUILD)/%.o,$(SOFT_M))
+endif
+
+$(BUILD)/$(SOFT)/%.o: ISA_FLAGS = -fPIC
+$(BUILD)/$(SOFT)/headers.c: $(SOFT)/embed.sh $(SOFT_TEXT)
+	$(Q)mkdir -p $(@D); sh $(SOFT)/embed.sh $(SOFT_TEXT) >$@
+$(BUILD)/$(SOFT)/headers.o: $(BUILD)/$(SOFT)/headers.c Makefile
+	$(if $(V),,@echo "  CC    $<")
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA_FLAGS) -c -o $@ $<
+$(BUILD)/$(SOFT)/%.o: $(SOFT)/%.S Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  AS    $<")
+	$(Q)$(CC) -c -o $@ $<
+$(BUILD)/$(SOFT)/%.o: $(SOFT)/%.m Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  OBJC  $<")
+	$(Q)$(METAL_CLANG) $(OBJC_FLAGS) -c -o $@ $<
+
+$(BUILD)/libsoftmetal.a: $(SOFT_OBJ)
+	$(Q)rm -f $@; $(AR) rcs $@ $^
+
+$(BUILD)/msl-compile: $(BUILD)/$(SOFT)/tools/msl_compile.o $(call obj,$(SOFT_SRC)) \
+                      $(patsubst %.S,$(BUILD)/%.o,$(SOFT_ASM)) $(BUILD)/$(SOFT)/headers.o
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+
+# Linked without the sanitizers' run time, so only in a plain build.
+$(BUILD)/metal-host: $(BUILD)/$(SOFT)/tests/host.o $(BUILD)/libsoftmetal.a
+	$(if $(V),,@echo "  LINK  $@")
+	$(Q)$(METAL_CLANG) -o $@ $^ $(OBJC_LIBS) -ldl -lm -lpthread
+
+.PHONY: check-metal-host
+ifeq ($(METAL_LACKS)$(SAN),)
+check-metal-host: $(BUILD)/metal-host ## The Objective-C framework of the software Metal device
+	$(Q)for mode in fast checked; do echo "  TEST  metal-host ($$mode)"; \
+	    ASSAY_METAL_CACHE=$(BUILD)/metal-cache ASSAY_METAL_MODE=$$mode $< || exit 1; done
+else
+check-metal-host:
+	@echo "SKIP metal-host: needs $(if $(METAL_LACKS),$(METAL_LACKS),a build without sanitizers)"
+endif
+
+$(BUILD)/$(SOFT)/tests/%.o: ISA_FLAGS = -DASSAY_TEST_SOFT='"$(abspath $(SOFT))"' \
+                                        -DASSAY_TEST_CACHE='"$(abspath $(BUILD))/metal-cache"'
+$(BUILD)/$(SOFT)/tests/host.o: ISA_FLAGS =
+-include $(SOFT_OBJ:.o=.d) $(BUILD)/$(SOFT)/tools/msl_compile.d
+else
+.PHONY: check-metal-host
+check-metal-host:
+endif
 
 # Shared objects: the example, and the tests' plugins.
 PLUGINS := $(patsubst %.c,$(BUILD)/%.so,$(wildcard impl/example/*.c harness/tests/plugins/*.c))
@@ -266,13 +348,73 @@ REMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell
 # Types with kernels: those that assay decodes.
 METAL_TYPES := $(shell sed -n 's/^ASSAY_TYPE.[A-Z0-9_]*, *[0-9]*, *\([a-z0-9_]*\),.* assay_dequant_.*/\1/p' \
                  ref/types.def)
-METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c Makefile
+METAL_IN    := $(wildcard impl/metal/kernels/*) ci/metal-source.sh ref/iq_grids.c
 METAL_SRC   := $(BUILD)/metal/common.metal $(METAL_TYPES:%=$(BUILD)/metal/%.metal)
 
 $(BUILD)/metal/common.metal: $(METAL_IN)
 	$(Q)mkdir -p $(@D); sh ci/metal-source.sh common.metal.in >$@
 $(METAL_TYPES:%=$(BUILD)/metal/%.metal): $(BUILD)/metal/%.metal: $(METAL_IN)
 	$(Q)mkdir -p $(@D); sh ci/metal-source.sh jobs.metal.in $* >$@
+
+# The backend's shared object and compiled kernels, in a folder beside the program (impl/metal/locate.c).
+# On Linux the kernels are compiled for the software device, a second time with its checks.
+METAL_NAMES := common $(METAL_TYPES)
+METAL_FILES := $(BUILD)/metal/assay-metal.so $(METAL_NAMES:%=$(BUILD)/metal/%.metallib)
+CHECKED     := $(BUILD)/metal-checked
+CHECKED_FILES := $(CHECKED)/assay-metal.so $(METAL_NAMES:%=$(CHECKED)/%.metallib)
+.SECONDARY: $(METAL_SRC)
+
+.PHONY: metal metal-checked
+metal: $(METAL_FILES) ## The backend metal, as BACKENDS=metal does: on a Mac, or emulated on Linux
+metal-checked: $(CHECKED_FILES)
+ifneq ($(filter metal,$(BACKENDS)),)
+all: metal
+endif
+
+ifeq ($(OS),Darwin)
+$(BUILD)/metal/assay-metal.so: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -O2 -g -Wall -Wextra -Werror -I. -fno-objc-arc -bundle -o $@ $< \
+	    -framework Foundation -framework Metal
+# Without Xcode's compiler for kernels they are compiled at run time, from source.
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal
+	$(Q)if xcrun -f metal >/dev/null 2>&1; then \
+	    xcrun metal -std=macos-metal2.4 -fno-fast-math -c -o $(@:.metallib=.air) $< && \
+	    xcrun metallib -o $@ $(@:.metallib=.air); fi
+else ifeq ($(METAL_LACKS),)
+$(BUILD)/metal/metal_host.o: impl/metal/metal_host.m impl/metal/host.h Makefile
+	$(Q)mkdir -p $(@D)
+	$(if $(V),,@echo "  OBJC  $<")
+	$(Q)$(METAL_CLANG) $(OBJC_FLAGS) -c -o $@ $<
+$(BUILD)/metal/assay-metal.so: $(BUILD)/metal/metal_host.o $(BUILD)/libsoftmetal.a
+	$(Q)$(METAL_CLANG) -shared -o $@ $^ $(OBJC_LIBS) -ldl -lm -lpthread
+$(CHECKED)/assay-metal.so: $(BUILD)/metal/assay-metal.so
+	$(Q)mkdir -p $(@D); cp $< $@
+$(BUILD)/metal/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $<")
+	$(Q)$(BUILD)/msl-compile $< $@
+$(CHECKED)/%.metallib: $(BUILD)/metal/%.metal $(BUILD)/msl-compile
+	$(if $(V),,@echo "  MSL   $< (checked)")
+	$(Q)mkdir -p $(@D); $(BUILD)/msl-compile --checked $< $@
+else
+$(METAL_FILES) $(CHECKED_FILES):
+	@echo "metal: needs $(METAL_LACKS) (ci/install-deps.sh --metal)" >&2; exit 1
+endif
+
+# What run-tests does of it: every type on the software device, and some in its checked mode.
+.PHONY: check-metal
+ifeq ($(OS)$(METAL_LACKS)$(SAN)$(filter clang,$(CC_ID)),Linux)
+check-metal: all metal metal-checked ## The metal backend on the software device, all types
+	$(Q)echo "  TEST  ci/metal-check.sh"; sh ci/metal-check.sh $(BUILD)/assay $(CHECKED)
+else
+check-metal:
+	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),gcc \
+and no sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
+endif
+
+.PHONY: faults-metal
+faults-metal: all metal metal-checked ## Judge faulty Metal kernels on the software device
+	$(Q)sh ci/faults-metal.sh $(BUILD)/assay build/faults-metal
 
 # The same sources for an NVIDIA GPU.
 NVCC       ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
@@ -288,8 +430,18 @@ metal-on-cuda: ## The Metal kernels for an NVIDIA GPU (needs nvcc): a plugin, an
 ifeq ($(NVCC),)
 	@echo "metal-on-cuda: no nvcc found (NVCC=path)" >&2; exit 1
 else
-	$(Q)$(REMAKE) $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth
+	$(Q)$(REMAKE) $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth $(BUILD)/metal-on-cuda-every
 endif
+
+# For a machine with a GPU and no compiler: KIT=folder sh impl/metal/cuda/witness.sh
+KIT_LIBS := libjansson libsmartcols libopenblas libsqlite3 libgomp libgfortran libquadmath
+.PHONY: witness-kit
+witness-kit: all metal-on-cuda
+	$(Q)rm -rf $(BUILD)/kit; mkdir $(BUILD)/kit
+	$(Q)cp $(BUILD)/assay $(BUILD)/metal-on-cuda.so $(BUILD)/metal-on-cuda-bandwidth $(BUILD)/metal-on-cuda-every \
+	    $$(ldd $(BUILD)/assay | awk '/$(subst $(space),|,$(KIT_LIBS))/ { print $$3 }') $(BUILD)/kit
+	$(Q)strip -g $(BUILD)/kit/assay $(BUILD)/kit/metal-on-cuda-every
+	$(Q)tar -C $(BUILD) -cJf $(BUILD)/kit.tar.xz kit; echo $(BUILD)/kit.tar.xz
 
 $(BUILD)/metal/%.cu: $(BUILD)/metal/%.metal impl/metal/cuda/translate.awk
 	$(Q)awk -v type=$(filter-out common,$*) -f impl/metal/cuda/translate.awk $< >$@
@@ -300,13 +452,16 @@ $(BUILD)/metal-on-cuda.so: impl/metal/cuda/plugin.cu $(CUDA_OBJ) $(CUDA_HDR)
 	$(Q)$(NVCC) $(CUDA_FLAGS) -shared -o $@ $< $(CUDA_OBJ)
 $(BUILD)/metal-on-cuda-bandwidth: impl/metal/cuda/bandwidth.cu $(CUDA_OBJ) $(CUDA_HDR)
 	$(Q)$(NVCC) $(CUDA_FLAGS) -o $@ $< $(CUDA_OBJ)
+$(BUILD)/metal-on-cuda-every: impl/metal/cuda/every.cu $(CUDA_OBJ) $(CUDA_HDR) $(call obj,$(DATA_SRC)) $(BUILD)/libassay.a
+	$(Q)$(NVCC) $(CUDA_FLAGS) -o $@ $< $(CUDA_OBJ) $(call obj,$(DATA_SRC)) $(BUILD)/libassay.a \
+	    -Xlinker --as-needed -Xcompiler -fopenmp $(LDLIBS)
 
 # ---- Checks ---------------------------------------------------------------------------------------
 # pkg-config runs while this file is read, so what installs packages starts make anew afterwards.
 
 .PHONY: check
 check: ## Install what is missing, build, run every test (TEST=suite/name runs a part)
-	$(Q)ci/install-deps.sh --browser
+	$(Q)ci/install-deps.sh --metal --browser
 	$(Q)$(REMAKE) run-tests
 
 # What the program itself does under emulation, where the shell tests don't run.
@@ -328,7 +483,7 @@ SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE)))
 
 # Shell tests of the command line first: Criterion's summary is the closing line.
 .PHONY: run-tests
-run-tests: all plugins $(BUILD)/tests replay $(ALLOC_TEST)
+run-tests: all plugins $(BUILD)/tests replay check-metal-host check-metal $(ALLOC_TEST)
 	$(Q)$(if $(CROSS),,for t in $(SHELL_TESTS); do \
 	    echo "  TEST  $$t"; sh $$t $(BUILD)/assay || exit 1; done)
 	$(Q)$(if $(ALLOC_TEST),echo "  TEST  ci/alloc.sh"; ci/alloc.sh $(ALLOC_TEST) $(if $(COVERAGE),quick,fast))

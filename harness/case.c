@@ -19,11 +19,12 @@ const char *assay_op_name(enum assay_op op) { return op_names[op]; }
 /* Variants besides the default, by backend name (struct assay_ctx_params documents them). */
 static const struct {
     const char *backend;
-    const char *variants[3];
+    const char *variants[5];
 } variant_table[] = {
     {"cpu", {"", "exact", NULL}},
     {"ggml", {"", "repack", NULL}},
     {"ik", {"", "repack", NULL}},
+    {"metal", {"", "gemv", "gemm", "transient", NULL}},
 };
 
 const char *const *assay_backend_variants(const struct assay_backend *b) {

@@ -9,7 +9,7 @@
 #include "options.h"
 #include "term.h"
 
-enum { TIMEOUT = 5, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
+enum { TIMEOUT = 5, EMULATED_TIMEOUT = 120, GATE_TIMEOUT = 300, MAX_TYPES = 64 };
 
 /* The rules of others see as many outputs as verify had judged when it found the fault, and no
  * fewer than this. */
@@ -35,7 +35,10 @@ static bool selected(const struct selection *s, const char *name) {
 static struct assay_judgement judge(const struct selection *s, const struct assay_backend *b,
                                     unsigned isas, const struct assay_type_traits *const *types,
                                     size_t n_types) {
-    struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, TIMEOUT};
+    /* Emulated kernels take seconds where others take milliseconds, and none of them may pass for a
+     * hang. */
+    int timeout = assay_backend_is_peer(b) ? EMULATED_TIMEOUT : TIMEOUT;
+    struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, timeout};
 
     return assay_judge(b, &p);
 }
@@ -181,24 +184,27 @@ static bool add_type(const char *item, void *user) {
 static int run_subject(struct selection *s, const char *name) {
     const struct assay_args *args = s->args;
     const char *isa_name = assay_args_get(args, "isa");
-    const struct assay_backend *cpu = assay_backend_by_name("cpu");
+    const struct assay_backend *b = assay_backend_by_name(assay_args_get(args, "backend"));
     enum assay_isa isa = ASSAY_ISA_AUTO;
     struct type_list list = {.n = 0};
     struct assay_judgement j;
     unsigned rejected = 0;
     size_t outputs;
 
-    if (isa_name == NULL || !assay_isa_parse(isa_name, &isa) || isa == ASSAY_ISA_AUTO)
+    if (b == NULL)
+        return assay_usage_error(args->command, "no backend '%s'", assay_args_get(args, "backend"));
+    if (assay_backend_uses_isa(b) &&
+        (isa_name == NULL || !assay_isa_parse(isa_name, &isa) || isa == ASSAY_ISA_AUTO))
         return assay_usage_error(args->command, "option '--subject' needs '--isa'");
     if (!assay_args_list(args, "type", add_type, &list))
         return ASSAY_EXIT_USAGE;
     if (list.n == 0)
         return assay_usage_error(args->command, "option '--subject' needs '--type'");
-    j = judge(s, cpu, 1u << isa, list.types, list.n);
+    j = judge(s, b, assay_backend_uses_isa(b) ? 1u << isa : 0, list.types, list.n);
     outputs = outputs_for_gates(&j);
     tell(name, &j, true);
     for (size_t i = 0; i < list.n && s->results != NULL; i++) {
-        struct assay_runner runner = {cpu, "", isa, s->threads[s->n_threads - 1]};
+        struct assay_runner runner = {b, "", isa, s->threads[s->n_threads - 1]};
         rejected |= gates_find(s, &runner, list.types[i], ASSAY_MODEL_PANEL, outputs);
     }
     keep(s, assay_score_fault(assay_args_get(args, "class"), name, assay_args_get(args, "text"), &j,
@@ -232,7 +238,9 @@ static int run(const struct assay_args *args) {
 
     memset(s.reject_correct, -1, sizeof s.reject_correct);
     if (assay_args_flag(args, "table"))
-        return print_table(s.results);
+        return s.results != NULL
+                   ? print_table(s.results)
+                   : assay_usage_error(args->command, "option '--table' needs '--results'");
     if (assay_args_flag(args, "list")) {
         list_faults();
         return ASSAY_EXIT_OK;
@@ -259,7 +267,8 @@ static const struct assay_option options[] = {
     {"table", 0, NULL, NULL, "print the table of a file of results"},
     {"shards", 0, "N", "1", "parts that the work is split into"},
     {"shard", 0, "I", "0", "number of the part to do"},
-    {"subject", 0, "NAME", NULL, "judge this program's backend cpu as the fault of this name"},
+    {"subject", 0, "NAME", NULL, "judge this program's kernels as the fault of this name"},
+    {"backend", 0, "B", "cpu", "with --subject: the backend"},
     {"class", 0, "C", "source", "with --subject: the class of fault"},
     {"text", 0, "T", "", "with --subject: what is wrong"},
     {"isa", 0, "I", NULL, "with --subject: the instruction set"},

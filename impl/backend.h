@@ -23,11 +23,17 @@ struct assay_store {
     bool owns_weights;
 };
 
+/* A part of a fused product: columns first … first + rows - 1 of y. */
+struct assay_part_product {
+    const struct assay_store *w;
+    size_t first;
+};
+
 struct assay_backend {
     const char *name;
     const char *summary;
     bool uses_isa;
-    bool peer;       /* another project's code: judged where it is asked for by name */
+    bool peer;       /* another project's code, or an emulation: judged where asked for by name */
     unsigned claims; /* enum assay_claim */
 
     /* NULL: always available. */
@@ -60,6 +66,11 @@ struct assay_backend {
     enum assay_status (*gemm_id)(struct assay_ctx *ctx, const struct assay_store *const *experts,
                                  size_t count, const struct assay_routing *r, const float *x,
                                  float *y, size_t ldy, struct assay_error *err);
+    /* Products of one x with several stores at once, each to its own columns of y. NULL: one after
+     * the other by gemm. */
+    enum assay_status (*gemm_parts)(struct assay_ctx *ctx, const struct assay_part_product *parts,
+                                    size_t n, const float *x, size_t m, float *y, size_t ldy,
+                                    struct assay_error *err);
     /* Decodes rows ids[] into y[count × in]; ids are in range. NULL: the backend has no lookup. */
     enum assay_status (*rows)(struct assay_ctx *ctx, const struct assay_store *w,
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);
@@ -69,7 +80,8 @@ struct assay_backend {
 
 /* The registered backends (registry.c). */
 extern const struct assay_backend assay_backend_scalar, assay_backend_cpu, assay_backend_eager_f32,
-    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml, assay_backend_ik;
+    assay_backend_eager_f16, assay_backend_transient_f16, assay_backend_ggml, assay_backend_ik,
+    assay_backend_metal;
 
 /* Adds a backend to the end of the list, for the rest of the program's life; *b is borrowed. False
  * if its name is taken or ASSAY_MAX_BACKENDS are there already. */

@@ -58,7 +58,7 @@ struct assay_store;
 struct assay_backend; /* the vtable: impl/backend.h */
 
 /* Registered backends, in order: "scalar", "cpu", "eager-f32", "eager-f16", "transient-f16",
- * "ggml", "ik", then those added at run time (plugins). */
+ * "ggml", "ik", "metal", then those added at run time (plugins). */
 size_t assay_backend_count(void);
 const struct assay_backend *assay_backend_at(size_t i);
 const struct assay_backend *assay_backend_by_name(const char *name); /* NULL if unknown */
@@ -78,7 +78,8 @@ bool assay_backend_uses_isa(const struct assay_backend *b);
 /* True if the backend looks rows up; otherwise assay_linear_rows fails with ASSAY_EUNSUPPORTED. */
 bool assay_backend_has_rows(const struct assay_backend *b);
 
-/* True for the kernels of another project (ggml, ik): a subject only where it is asked for by name. */
+/* True for the kernels of another project (ggml, ik) and for emulations (metal, but on a Mac): a
+ * subject only where it is asked for by name. */
 bool assay_backend_is_peer(const struct assay_backend *b);
 
 /* Properties that a backend may claim beyond being right; verify enforces what is claimed. */
@@ -97,7 +98,8 @@ struct assay_ctx_params {
     enum assay_isa isa;                  /* ignored by backends that have no choice */
     int threads;                         /* >= 1; 0 means 1 */
     const char *variant; /* backend-specific (cpu: "" or NULL = best, "exact" = fp32 activations;
-                            ggml and ik: "" plain rows, "repack"); borrowed until create returns */
+                            ggml and ik: "" plain rows, "repack"; metal: "" by m, "gemv", "gemm",
+                            "transient"); borrowed until create returns */
 };
 
 /* A context holds threads and scratch of one backend. It may be used by one thread at a time. */

@@ -134,6 +134,22 @@ static void copy_columns(float *dst, size_t ldd, const float *src, size_t lds, s
         memcpy(dst + i * ldd, src + i * lds, cols * sizeof *dst);
 }
 
+/* For backends that take several parts in one call. Parts without rows are left out. */
+static enum assay_status forward_at_once(struct assay_ctx *ctx, const struct assay_linear *lin,
+                                         const float *x, float *y, size_t m,
+                                         struct assay_error *err) {
+    struct assay_part_product *parts = malloc(lin->nparts * sizeof *parts);
+    size_t n = 0;
+    if (!parts)
+        return assay_fail(err, ASSAY_ENOMEM, "out of memory for %zu parts", lin->nparts);
+    for (size_t i = 0; i < lin->nparts; i++)
+        if (lin->parts[i].store->rows > 0)
+            parts[n++] = (struct assay_part_product){lin->parts[i].store, lin->parts[i].first};
+    enum assay_status status = ctx->backend->gemm_parts(ctx, parts, n, x, m, y, lin->out, err);
+    free(parts);
+    return status;
+}
+
 enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay_linear *lin,
                                        const float *x, float *y, size_t m,
                                        struct assay_error *err) {
@@ -145,6 +161,9 @@ enum assay_status assay_linear_forward(struct assay_ctx *ctx, const struct assay
     if (!assay_floats_fit(m, lin->in) || !assay_floats_fit(m, lin->out))
         return assay_fail(err, ASSAY_EOVERFLOW, "linear: %zu rows of %s overflow a size", m,
                           assay_floats_fit(m, lin->in) ? "y" : "x");
+
+    if (ctx->backend->gemm_parts && lin->nparts > 1)
+        return forward_at_once(ctx, lin, x, y, m, err);
 
     /* Any part's product may fail, and y must then be as before. So the largest part, which goes
      * straight to its columns of y, comes last, and the others wait in scratch until it is done. */

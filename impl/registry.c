@@ -5,9 +5,9 @@
 static const struct assay_backend *backends[ASSAY_MAX_BACKENDS] = {
     &assay_backend_scalar,    &assay_backend_cpu,           &assay_backend_eager_f32,
     &assay_backend_eager_f16, &assay_backend_transient_f16, &assay_backend_ggml,
-    &assay_backend_ik,
+    &assay_backend_ik,        &assay_backend_metal,
 };
-static size_t n_backends = 7; /* the rows above; registered ones follow */
+static size_t n_backends = 8; /* the rows above; registered ones follow */
 
 bool assay_backend_register(const struct assay_backend *b) {
     if (n_backends == ASSAY_MAX_BACKENDS || assay_backend_by_name(b->name) != NULL)

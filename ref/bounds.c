@@ -51,8 +51,9 @@
  *
  * Overflow. Sums of leaves are bounded by M. What precedes them is not: d·s·x <= 2^16·2^7·|x| with
  * a code of zero, or Σ q·x <= 2^12·Σ|x| before the scale. Either can overflow only if 2^23·Σ|x̂|
- * does. One case stays out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
- * makes a NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0. */
+ * does. Two cases stay out: scales of MXFP4 and Q8_K have the range of fp32, and a kernel that
+ * makes a NaN of an overflowing d_w·d_x times a run of zero codes is held to the reference's 0, one
+ * that sums codes before it scales to the infinity of a code times d_w that the decoder makes. */
 #include "bounds.h"
 
 #include <float.h>

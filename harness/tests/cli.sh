@@ -214,6 +214,29 @@ err_has 'select no case'
 check 'record that can not be written' 2 verify -b scalar -t q8_0 --quick --json /nonexistent/r.json
 err_has '/nonexistent/r.json'
 
+# ---- bench --------------------------------------------------------------------------------------
+brief='--backend scalar --baseline scalar --type q4_0 --samples 3 --max-time 0 -j 1'
+# shellcheck disable=SC2086 # words
+check 'bench a shape with each batch size' 0 bench $brief --shape 32x64 --m 2,3 --weights normal --json b.json
+if [ "$(jq -c '[.results[].m]' b.json)" = '[2,3]' ]; then pass; else fail "$name" 'not with m = 2 and 3'; fi
+if [ "$(jq '.results[0].contenders[0].verified.nmse < 1e-10' b.json)" = true ]; then pass; else
+    fail "$name" 'no small mean square error'
+fi
+for shape in 32 32x x32x64 4x32x64x 4x32x64x1 32x0; do
+    # shellcheck disable=SC2086
+    check "bench --shape $shape" 2 bench $brief --shape $shape
+    err_has "not MxNxK or NxK: '$shape'"
+    err_is_one_line
+done
+# shellcheck disable=SC2086
+check 'bench with weights of no generator' 2 bench $brief --weights odd
+err_has "unknown generator 'odd'"
+ASSAY_IK_LIB=/nonexistent.so
+export ASSAY_IK_LIB
+check 'a peer that is not there' 2 verify --backend ik --quick
+err_has 'skipped: ik: ik_llama.cpp library: /nonexistent.so'
+unset ASSAY_IK_LIB
+
 # ---- Output that can't be written ---------------------------------------------------------------
 for command in --help --version types version 'inspect good.gguf' 'types --json -'; do
     name="closed stdout: $command"

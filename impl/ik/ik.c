@@ -81,8 +81,9 @@ static bool available(char *why, size_t n) {
     bool ok = assay_ik_library_get(&reason) != NULL;
 
 #ifndef __x86_64__
+    if (ok)
+        reason = "ik: the classes of its arithmetic are known for x86-64 only";
     ok = false;
-    reason = "ik: the classes of its arithmetic are known for x86-64 only";
 #endif
     if (!ok && n > 0)
         snprintf(why, n, "%s", reason);
@@ -252,7 +253,7 @@ static enum assay_status gemm(struct assay_ctx *ctx, const struct assay_store *w
     const struct ik_store *s = (const struct ik_store *)w;
     const struct assay_ik_library *lib = c->lib;
     ik_quantise_fn quantise = quantiser(lib, s->act);
-    size_t in = w->in, act_bytes = lib->row_size(s->act, (int64_t)in);
+    size_t in = w->in, act_bytes = lib->row_size((int)s->act, (int64_t)in);
     bool ok = true;
 
     if (!grow_act(c, m * act_bytes))

@@ -54,7 +54,7 @@ static inline cudaError_t cuda_gemv(const struct cuda_product *p) {
     for (size_t i = 0; i < p->m; i += GEMV8_BATCH) {
         size_t m = p->m - i < GEMV8_BATCH ? p->m - i : GEMV8_BATCH;
         product_args args = {0,           p->row_bytes,  0, (unsigned)m, (unsigned)p->n,
-                             (unsigned)p->k, (unsigned)p->ldy};
+                             (unsigned)p->k, (unsigned)p->ldy, 1};
         const float *x = p->x + i * p->k;
         float *y = p->y + i * p->ldy;
         void *parameters[] = {(void *)&p->w, &x, &y, &args};
@@ -89,7 +89,7 @@ static inline cudaError_t cuda_gemm(const struct cuda_product *p, enum metal_pat
     if (e != cudaSuccess)
         return e;
     product_args args = {0,           row_bytes,      0, (unsigned)p->m, (unsigned)p->n,
-                         (unsigned)p->k, (unsigned)p->ldy};
+                         (unsigned)p->k, (unsigned)p->ldy, 1};
     void *product[] = {&w, (void *)&p->x16, (void *)&p->unscale, (void *)&p->y, &args};
     return cudaLaunchKernel(kernels->gemm, dim3(ceil_div(p->n, GEMM_N), ceil_div(p->m, GEMM_M)),
                             dim3(GEMM_THREADS), product, 0, 0);

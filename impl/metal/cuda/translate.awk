@@ -24,7 +24,7 @@ BEGIN {
 /^    threadgroup [a-z]+ [a-z_]+\[/ { sub(/threadgroup/, "__shared__") }
 { $0 = plain($0) }
 /^    static void / { sub(/static void/, "static __device__ __forceinline__ void") }
-/^    uint at\(/ { sub(/uint at/, "__device__ __forceinline__ uint at") }
+/^    uint of_[xy]\(/ { sub(/uint/, "__device__ __forceinline__ uint") }
 /^kernel void / {
     sub(/^kernel void/, "static __global__ void __launch_bounds__(128)")
     signature = $0

@@ -22,6 +22,7 @@ struct product_args {
     unsigned long offset, row_bytes;
     unsigned long expert_bytes; /* from one expert's matrix to the next; 0 if there is one only */
     unsigned int m, n, k, ldy;
+    unsigned int share; /* by experts: row i of y is of row i / share of x */
 };
 
 /* Rows of W, to be decoded. */
@@ -30,7 +31,12 @@ struct decode_args {
     unsigned int rows, k;
 };
 
-/* Up to GEMM_M rows of x of one expert: entries first … of the list of rows. */
+/* A row of y and its expert. */
+struct expert_row {
+    unsigned int expert, row;
+};
+
+/* Up to GEMM_M rows of y of one expert: entries first … of a list of rows. */
 struct expert_tile {
     unsigned int expert, first, count;
 };

@@ -12,12 +12,15 @@ enum { TILE_STRIDE = GEMM_K + 8, Y_STRIDE = GEMM_N };
 /* Rows of x and y that a tile takes: consecutive ones, or those of one expert from a list. */
 struct consecutive_rows {
     uint first;
-    uint at(uint i) const { return first + i; }
+    uint of_x(uint i) const { return first + i; }
+    uint of_y(uint i) const { return first + i; }
 };
 
 struct listed_rows {
     device const uint *list;
-    uint at(uint i) const { return list[i]; }
+    uint share;
+    uint of_x(uint i) const { return list[i] / share; }
+    uint of_y(uint i) const { return list[i]; }
 };
 
 /* One step's tile of x: each thread 8 elements of one row, zeros beyond m and k. */
@@ -31,7 +34,7 @@ inline void fill_x_tile(device const half *x, Rows rows, uint m, uint k, uint k0
             to[i] = half(0.0f);
         return;
     }
-    device const half *from = x + ulong(rows.at(row)) * k + k0 + column;
+    device const half *from = x + ulong(rows.of_x(row)) * k + k0 + column;
     for (uint i = 0; i < 8; i++)
         to[i] = k0 + column + i < k ? from[i] : half(0.0f);
 }
@@ -102,8 +105,8 @@ inline void gemm(device const uchar *w, device const half *x, device const float
     for (uint at = index; at < GEMM_M * GEMM_N; at += GEMM_THREADS) {
         uint i = at / GEMM_N, j = at % GEMM_N;
         if (i < m && n0 + j < args.n) {
-            uint row = rows.at(i);
-            y[ulong(row) * args.ldy + n0 + j] = y_tile[i * Y_STRIDE + j] * unscale[row];
+            y[ulong(rows.of_y(i)) * args.ldy + n0 + j] =
+                y_tile[i * Y_STRIDE + j] * unscale[rows.of_x(i)];
         }
     }
 }

@@ -1,0 +1,94 @@
+#!/bin/sh
+# make faults-metal: judges the faulty Metal kernels of harness/faults/metal.tsv on the software device.
+#   ci/faults-metal.sh ASSAY DIR [NAME]      NAME: that one only
+# Each is first run as a GPU would run it; what no output shows there (a race that this order of threads
+# does not lose) is run again under the device's checks. Prints a line for each, and how many were found.
+set -u
+assay=$1 dir=$2 only=${3:-}
+build=$(dirname "$assay")
+list=harness/faults/metal.tsv
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
+tab=$(printf '\t')
+rm -rf "$dir"
+mkdir -p "$dir"
+
+# replace OLD NEW FILE: exactly one occurrence, or an error. \n in OLD and NEW is a line end.
+replace() {
+    OLD=$1 NEW=$2 awk '
+        { text = text $0 "\n" }
+        END {
+            old = ENVIRON["OLD"]; new = ENVIRON["NEW"]
+            gsub(/\\n/, "\n", old); gsub(/\\n/, "\n", new)
+            at = index(text, old)
+            rest = at ? substr(text, at + length(old)) : ""
+            if (!at || index(rest, old))
+                exit 1
+            printf "%s%s%s", substr(text, 1, at - 1), new, rest
+        }' "$3" >"$3.new" && mv "$3.new" "$3"
+}
+
+# judge TREE MODE NAME TYPES TEXT: 0 if verify found it. A kernel that does not compile counts as
+# an error of the list.
+judge() {
+    tree=$1 mode=$2 folder=$1/$2
+    mkdir -p "$folder"
+    cp "$build/metal/assay-metal.so" "$folder/"
+    for source in common f16 $(printf '%s' "$4" | tr ',' ' '); do
+        template=jobs.metal.in
+        [ "$source" != common ] || template=common.metal.in
+        sh ci/metal-source.sh "$template" "$source" "$tree/kernels" >"$folder/$source.metal"
+        flag=
+        [ "$mode" = fast ] || flag=--checked
+        # shellcheck disable=SC2086 # no word if empty
+        "$build/msl-compile" $flag "$folder/$source.metal" "$folder/$source.metallib" \
+            >"$folder/log" 2>&1 || { echo "ERROR $3: $(head -n 1 "$folder/log")"; return 2; }
+    done
+    ASSAY_METAL_DIR=$folder "$assay" faults --subject "$3" --backend metal --type "$4" \
+        --class 'source: metal' --text "$5" >"$folder/log" 2>&1
+}
+
+# What the log of a judgement names: the case, and what was wrong.
+by() { sed -n 's/^ok .* s  //p' "$1" | head -n 1; }
+
+mutant() {
+    tree=$dir/$1
+    mkdir -p "$tree"
+    cp -r impl/metal/kernels "$tree/kernels"
+    replace "$4" "$5" "$tree/kernels/$3" || {
+        echo "ERROR $1: the text to replace is not in $3 exactly once"
+        return
+    }
+    if judge "$tree" fast "$1" "$2" "$6"; then
+        echo "found $1 ($2): $6: by $(by "$tree/fast/log")"
+    elif judge "$tree" checked "$1" "$2" "$6"; then
+        echo "found $1 ($2): $6: with the device's checks, by $(by "$tree/checked/log")"
+    else
+        echo "MISSED $1 ($2): $6"
+    fi
+    rm -rf "$tree"
+}
+
+# Every line whose number is $1 modulo $jobs.
+shard() {
+    n=0
+    grep -v '^#' "$list" | while IFS=$tab read -r name types file old new text; do
+        n=$((n + 1))
+        [ $((n % jobs)) -eq "$1" ] || continue
+        [ -z "$only" ] || [ "$only" = "$name" ] || continue
+        mutant "$name" "$types" "$file" "$old" "$new" "$text"
+    done
+}
+
+i=0
+pids=
+while [ "$i" -lt "$jobs" ]; do
+    shard "$i" >"$dir/found.$i" &
+    pids="$pids $!"
+    i=$((i + 1))
+done
+for pid in $pids; do wait "$pid"; done
+cat "$dir"/found.*
+found=$(cat "$dir"/found.* | grep -c '^found')
+all=$(cat "$dir"/found.* | grep -c .)
+echo "$found of $all faulty Metal kernels found"
+[ "$found" -eq "$all" ] && [ "$all" -gt 0 ]
