@@ -36,7 +36,7 @@ check 'list of one command' 0 history list --db h.db --command bench
 grep -q ' verify ' out && fail 'list of one command' 'shows verify' || pass
 run=$(sed -n 's/^ "uuid": "\([0-9a-f]*\)-.*/\1/p' b.json)
 check 'show' 0 history show "$run" --db h.db
-out_has '5 samples'
+out_has '3 samples'
 check 'show nothing' 2 history show zzz --db h.db
 err_line '0 runs begin with'
 check 'no database' 2 history list --db none.db
