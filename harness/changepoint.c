@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "datasets/rng.h"
+#include "no_memory.h"
 #include "stats.h"
 
 enum { LEAST = 3, PERMUTATIONS = 1999 };
@@ -103,6 +104,8 @@ size_t assay_changepoints(const double *v, size_t n, double alpha, double effect
             count++;
             from = i;
         }
+    } else {
+        assay_no_memory_note();
     }
     free(s.ranks);
     free(s.copy);

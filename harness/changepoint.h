@@ -20,7 +20,7 @@ struct assay_changepoint {
  * one.
  *
  * Writes up to `max` changes in order and returns how many there are. Deterministic by `seed`; 0
- * also where memory ran out. */
+ * also where memory ran out, which is noted (no_memory.h). */
 size_t assay_changepoints(const double *v, size_t n, double alpha, double effect, uint64_t seed,
                           struct assay_changepoint *out, size_t max);
 

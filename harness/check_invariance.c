@@ -316,7 +316,9 @@ static void alignments(struct assay_check_run *r, const struct assay_operands *o
     struct aligned x = aligned_new(r, m * o->k * sizeof(float));
     struct aligned y = aligned_new(r, m * N * sizeof(float));
 
-    for (size_t a = 0; a < ALIGNMENTS && r->finding == NULL; a++) {
+    for (size_t a = 0;
+         a < ALIGNMENTS && w.at != NULL && x.at != NULL && y.at != NULL && r->finding == NULL;
+         a++) {
         size_t x_at = a % FLOATS, y_at = (a / FLOATS + 5 * a) % FLOATS;
         struct assay_product p =
             assay_operands_window(o, 0, m, 0, N, (float *)(void *)(y.at + y_at * sizeof(float)));

@@ -249,7 +249,8 @@ static void run_scales(struct assay_check_run *r, const struct values *table, bo
     plants = calloc(rows, sizeof *plants);
     if (plants == NULL)
         assay_check_no_memory(r);
-    if (assay_operands_new(&o, r, r->env->type, r->env->full ? 19 : 5, rows, k, finite ? 1 : 2)) {
+    if (plants != NULL &&
+        assay_operands_new(&o, r, r->env->type, r->env->full ? 19 : 5, rows, k, finite ? 1 : 2)) {
         plant_scales(&o, table, finite, plants);
         if (finite) {
             plant_lanes(&o, table, 2 * planted - 1, plants);

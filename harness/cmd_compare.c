@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "history/lines.h"
+#include "no_memory.h"
 #include "options.h"
 #include "record.h"
 #include "stats.h"
@@ -152,6 +153,8 @@ static void set_interval(struct row *row, const struct figure *a, const struct f
         row->low = ci.low;
         row->high = ci.high;
     }
+    if (x == NULL || y == NULL)
+        assay_no_memory_note();
     free(x);
     free(y);
 }
@@ -263,9 +266,12 @@ static void print_missing(FILE *f, const char *label, const struct figures *has,
 
 static bool write_comparison(const struct assay_args *args, const struct row *rows, size_t n) {
     json_t *record = assay_record_new("compare", args->argc, args->argv, 1, 0);
-    bool ok = record != NULL && json_object_set_new(record, "results", rows_json(rows, n)) == 0 &&
-              assay_record_write(record, assay_args_get(args, "json"));
+    const bool made =
+        record != NULL && json_object_set_new(record, "results", rows_json(rows, n)) == 0;
+    const bool ok = made && assay_record_write(record, assay_args_get(args, "json"));
 
+    if (!made)
+        assay_usage_error(args->command, "out of memory for the record");
     json_decref(record);
     return ok;
 }

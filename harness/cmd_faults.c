@@ -238,7 +238,9 @@ static int run(const struct assay_args *args) {
 
     memset(s.reject_correct, -1, sizeof s.reject_correct);
     if (assay_args_flag(args, "table"))
-        return print_table(s.results);
+        return s.results != NULL
+                   ? print_table(s.results)
+                   : assay_usage_error(args->command, "option '--table' needs '--results'");
     if (assay_args_flag(args, "list")) {
         list_faults();
         return ASSAY_EXIT_OK;

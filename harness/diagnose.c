@@ -93,7 +93,7 @@ static float line_value(const struct assay_trial *t, bool columns, size_t a, siz
 static bool same_line(const struct assay_trial *t, bool columns, size_t a, size_t other) {
     for (size_t b = 0; b < (columns ? t->m : t->n); b++) {
         float x = line_value(t, columns, a, b), y = line_value(t, columns, other, b);
-        if (memcmp(&x, &y, sizeof x) != 0)
+        if (assay_ref_float_bits(x) != assay_ref_float_bits(y))
             return false;
     }
     return true;
@@ -198,9 +198,9 @@ static bool narrow_sums(struct scene *s) {
         return say(s, "bf16 accumulation", "all %zu wrong outputs are bfloat16 numbers", bf16);
     if (half == t->n_wrong && t->n_wrong > 0 && largest < ldexp(1, -4))
         return say(s, "fp16 accumulation",
-                   "%s wrong output%s a binary16 number, off by at most %.2g of the sum of "
+                   "%s wrong output is a binary16 number, off by at most %.2g of the sum of "
                    "magnitudes",
-                   t->n_wrong == 1 ? "the" : "every", t->n_wrong == 1 ? " is" : " is", largest);
+                   t->n_wrong == 1 ? "the" : "every", largest);
     if (t->n_wrong >= 8 && less > t->n_wrong / 8 && less < t->n_wrong * 7 / 8 &&
         largest > ldexp(1, -14) && largest < ldexp(1, -8))
         return say(s, "fp16 accumulation",

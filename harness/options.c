@@ -319,13 +319,14 @@ bool assay_args_duration(const struct assay_args *args, const char *name, double
         double seconds;
     } units[] = {{"s", 1}, {"m", 60}, {"h", 3600}};
     const char *s = assay_args_get(args, name);
-    char *end;
+    char *end = NULL;
     double number;
 
     if (s == NULL)
         return true;
     number = s[0] >= '0' && s[0] <= '9' ? strtod(s, &end) : 0;
-    for (size_t i = 0; number > 0 && number < 1e6 && i < sizeof units / sizeof units[0]; i++)
+    for (size_t i = 0;
+         end != NULL && number > 0 && number < 1e6 && i < sizeof units / sizeof units[0]; i++)
         if (strcmp(end, units[i].unit) == 0) {
             *seconds = number * units[i].seconds;
             return true;

@@ -104,6 +104,8 @@ struct assay_interval assay_bootstrap_ratio(const double *x, size_t nx, const do
         sort(ratios, resamples);
         result.low = sorted_quantile(ratios, resamples, (1 - confidence) / 2);
         result.high = sorted_quantile(ratios, resamples, (1 + confidence) / 2);
+    } else {
+        assay_no_memory_note();
     }
     free(ratios);
     free(draw);

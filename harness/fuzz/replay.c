@@ -13,12 +13,20 @@
 static char current[4096];
 
 /* Signal-safe: the heap may be what broke. */
+static void put(const char *text) {
+    for (size_t left = strlen(text); left > 0;) {
+        ssize_t n = write(STDERR_FILENO, text, left);
+        if (n <= 0)
+            return;
+        text += n;
+        left -= (size_t)n;
+    }
+}
+
 static void name_input(int sig) {
-    static const char text[] = "replay: died on ";
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-    ignored = write(STDERR_FILENO, current, strlen(current));
-    ignored = write(STDERR_FILENO, "\n", 1);
-    (void)ignored;
+    put("replay: died on ");
+    put(current);
+    put("\n");
     signal(sig, SIG_DFL);
     raise(sig);
 }

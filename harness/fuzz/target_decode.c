@@ -9,12 +9,13 @@
 
 #include "fuzz.h"
 #include "impl/decode.h"
+#include "ref/half.h"
 #include "ref/tests/ggml_oracle.h"
 
 enum { MOST_BLOCKS = 4 };
 
 static bool same(float a, float b) {
-    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+    return assay_ref_float_bits(a) == assay_ref_float_bits(b) || (isnan(a) && isnan(b));
 }
 
 /* Looked up once: NULL where ggml is not installed. */

@@ -26,8 +26,8 @@
 /* Takes address space and never uses it: what is mapped next lies elsewhere. */
 static void leave_gap(struct assay_rng *rng) {
     const size_t pages = 1 + assay_rng_below(rng, MOST_GAP);
-    mmap(NULL, pages * (size_t)sysconf(_SC_PAGESIZE), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-         0);
+    (void)mmap(NULL, pages * (size_t)sysconf(_SC_PAGESIZE), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+               -1, 0);
 }
 
 /* Takes physical pages, up to MOST_PAGES: what is allocated next gets others than it got in the

@@ -45,7 +45,7 @@ static bool read_whole(const struct reader *r, FILE *f, const char *first) {
     bool ok;
 
     if (text != NULL)
-        memcpy(text, first, size);
+        memcpy(text, first, size + 1);
     while (text != NULL) {
         size_t got = fread(text + size, 1, capacity - size, f);
         char *more;

@@ -244,13 +244,14 @@ static json_t *join(const json_t *const *sorted, size_t count, char *err, size_t
     if (results == NULL)
         return NULL;
     merged = json_copy((json_t *)(uintptr_t)sorted[0]);
-    ok = merged != NULL && json_object_set_new(merged, "results", results) == 0 &&
+    ok = merged != NULL && json_object_set(merged, "results", results) == 0 &&
          json_object_set_new(merged, "uuid", joint_uuid(sorted, count)) == 0 &&
          json_object_set_new(merged, "arguments", common_arguments(sorted[0])) == 0 &&
          json_object_set_new(merged, "shards", parts(sorted, count)) == 0 &&
          json_object_del(merged, "shard") == 0 && set_times(merged, sorted, count);
     if (ok && strcmp(text(merged, "command"), "verify") == 0)
         ok = add_verify(merged, sorted, count);
+    json_decref(results);
     if (ok)
         return merged;
     json_decref(merged);
