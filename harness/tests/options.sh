@@ -28,16 +28,18 @@ bench --m 1,2x | '--m': not from 1 to 1000000: '2x'
 bench --m 12345678901 | '--m': not from 1 to 1000000: '12345678901'
 bench --threads 0 | '--threads': not from 1 to 1024: '0'
 bench --threads 1025 | '--threads': not from 1 to 1024: '1025'
-bench --shape 1x2 | '--shape': not MxNxK: '1x2'
-bench --shape 1x2x3x4 | '--shape': not MxNxK: '1x2x3x4'
-bench --shape 0x2x3 | '--shape': not MxNxK: '0x2x3'
+bench --shape 12 | '--shape': not MxNxK or NxK: '12'
+bench --shape 1x2x3x4 | '--shape': not MxNxK or NxK: '1x2x3x4'
+bench --shape 0x2x3 | '--shape': not MxNxK or NxK: '0x2x3'
+bench --shape 1x2 | K of '1x2' is no multiple of 256, q4_k's block length
+bench --weights odd | '--weights': unknown generator 'odd'
 bench --shape 1x2x33 | K of '1x2x33' is no multiple of 256, q4_k's block length
 bench --shape 1x1000000x1000000 | '--shape': too large: '1x1000000x1000000'
 bench --shape 1000000x1000000x1 | '--shape': too large
 bench --shape 1000000x1x1000000 | '--shape': too large
 bench --model llama-9 | '--model': unknown model 'llama-9'
 bench --model llama-3-9b | did you mean 'llama-3-8b'?
-bench --samples 4 | '--samples': 4 is not between 5 and 100000
+bench --samples 2 | '--samples': 2 is not between 3 and 100000
 bench --samples x | '--samples': 'x' is not a whole number
 bench --min-time -1 | '--min-time': -1 is not between 0 and 86400
 bench --max-time 100000 | '--max-time': 100000 is not between 0 and 86400
