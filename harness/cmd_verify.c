@@ -177,7 +177,8 @@ static int run_plan(const struct assay_args *args, const struct assay_verify_sel
         code = assay_usage_error(args->command, "every case was skipped: nothing is verified");
     else if (!explain_failures(args, out, &report, (size_t)explained))
         code = ASSAY_EXIT_USAGE;
-    if (assay_record_wanted(args) && write_record(args, &report, shard, partial) != ASSAY_EXIT_OK)
+    if (assay_record_wanted(args) &&
+        write_record(args, &report, shard, partial) != ASSAY_EXIT_OK)
         code = ASSAY_EXIT_USAGE;
     else
         code = assay_interrupt_exit(code);

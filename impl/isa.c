@@ -12,8 +12,12 @@
 #endif
 
 static const char *const names[ASSAY_ISA_COUNT] = {
-    [ASSAY_ISA_AUTO] = "auto",     [ASSAY_ISA_SCALAR] = "scalar", [ASSAY_ISA_AVX2] = "avx2",
-    [ASSAY_ISA_AVX512] = "avx512", [ASSAY_ISA_NEON] = "neon",     [ASSAY_ISA_I8MM] = "i8mm",
+    [ASSAY_ISA_AUTO] = "auto",
+    [ASSAY_ISA_SCALAR] = "scalar",
+    [ASSAY_ISA_AVX2] = "avx2",
+    [ASSAY_ISA_AVX512] = "avx512",
+    [ASSAY_ISA_NEON] = "neon",
+    [ASSAY_ISA_I8MM] = "i8mm",
 };
 
 const char *assay_isa_name(enum assay_isa isa) {
@@ -58,8 +62,7 @@ static enum assay_isa detect(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !has(b, LEAF7_EBX_AVX2) ||
         !has(state, XCR0_AVX))
         return ASSAY_ISA_SCALAR;
-    if (!has(b, (unsigned)LEAF7_EBX_AVX512) || !has(c, LEAF7_ECX_AVX512) ||
-        !has(state, XCR0_AVX512))
+    if (!has(b, (unsigned)LEAF7_EBX_AVX512) || !has(c, LEAF7_ECX_AVX512) || !has(state, XCR0_AVX512))
         return ASSAY_ISA_AVX2;
     return ASSAY_ISA_AVX512;
 }
