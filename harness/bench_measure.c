@@ -13,6 +13,9 @@
  * in their length. */
 #define LONG_CALL_NS 100e6
 
+/* Of one contestant; a short time limit shortens it. */
+#define WARM_UP_S 0.3
+
 #define SETTLED 1.25
 #define SETTLE_LIMIT_NS 50000000u
 
@@ -28,9 +31,9 @@ static double time_calls(const struct assay_contestant *c, size_t calls) {
     return (double)(assay_now_ns() - start);
 }
 
-/* Calls until three in a row agree to 5 %, for 0.3 s at most, but for long enough that threads have
- * found a core each. Returns the fastest's nanoseconds. */
-static double warm_up(const struct assay_contestant *c) {
+/* Calls until three in a row agree to 5 %, for limit_s at most, but for long enough that threads
+ * have found a core each. Returns the fastest's nanoseconds. */
+static double warm_up(const struct assay_contestant *c, double limit_s) {
     const uint64_t start = assay_now_ns();
     double last[3] = {0, 0, 0}, fastest = INFINITY;
 
@@ -47,8 +50,8 @@ static double warm_up(const struct assay_contestant *c) {
             return NAN;
         fastest = fmin(fastest, last[2]);
     } while (seconds_since(start) < 1e-9 * SETTLE_LIMIT_NS ||
-             (seconds_since(start) < 0.3 && fmax(fmax(last[0], last[1]), last[2]) >
-                                                1.05 * fmin(fmin(last[0], last[1]), last[2])));
+             (seconds_since(start) < limit_s && fmax(fmax(last[0], last[1]), last[2]) >
+                                                    1.05 * fmin(fmin(last[0], last[1]), last[2])));
     if (c->rest != NULL)
         c->rest(c->user);
     return fastest;
@@ -143,7 +146,7 @@ size_t assay_measure(const struct assay_measure_params *p, struct assay_contesta
     *failed = n;
     for (size_t i = 0; ok && i < n; i++) {
         c[i].ns = NULL;
-        fastest[i] = warm_up(&c[i]);
+        fastest[i] = warm_up(&c[i], fmin(WARM_UP_S, p->max_s / 4));
         if (isnan(fastest[i])) {
             *failed = i;
             ok = false;

@@ -28,9 +28,11 @@ bench --m 1,2x | '--m': not from 1 to 1000000: '2x'
 bench --m 12345678901 | '--m': not from 1 to 1000000: '12345678901'
 bench --threads 0 | '--threads': not from 1 to 1024: '0'
 bench --threads 1025 | '--threads': not from 1 to 1024: '1025'
-bench --shape 1 | '--shape': not MxNxK or NxK: '1'
+bench --shape 12 | '--shape': not MxNxK or NxK: '12'
 bench --shape 1x2x3x4 | '--shape': not MxNxK or NxK: '1x2x3x4'
 bench --shape 0x2x3 | '--shape': not MxNxK or NxK: '0x2x3'
+bench --shape 1x2 | K of '1x2' is no multiple of 256, q4_k's block length
+bench --weights odd | '--weights': unknown generator 'odd'
 bench --shape 1x2x33 | K of '1x2x33' is no multiple of 256, q4_k's block length
 bench --shape 1x1000000x1000000 | '--shape': too large: '1x1000000x1000000'
 bench --shape 1000000x1000000x1 | '--shape': too large

@@ -45,8 +45,8 @@ static const char *load(struct assay_ik_library *lib) {
     lib->path = asked != NULL && *asked != '\0' ? asked : BUILT_LIBRARY;
     if (lib->path != asked && access(lib->path, F_OK) != 0)
         return "no ik_llama.cpp library (make peers-ik builds one; ASSAY_IK_LIB)";
-    /* Lazily: without its attention kernels, which take longest to build, some functions that nothing
-     * here reaches are not there. */
+    /* Lazily: without its attention kernels, which take longest to build, some functions that
+     * nothing here reaches are not there. */
     handle = dlopen(lib->path, RTLD_LAZY | RTLD_LOCAL);
     if (handle == NULL) {
         snprintf(why, sizeof why, "ik_llama.cpp library: %s", dlerror());
