@@ -401,9 +401,11 @@ $(METAL_FILES) $(CHECKED_FILES):
 	@echo "metal: needs $(METAL_LACKS) (ci/install-deps.sh --metal)" >&2; exit 1
 endif
 
-# What run-tests does of it: every type on the software device, and some in its checked mode.
+# What run-tests does of it: every type on the software device, and in its checked mode. The compiler of
+# the kernels is clang-16 whatever CC is, so the build by gcc alone runs it.
+METAL_CHECKS := $(if $(filter Linux,$(OS)$(METAL_LACKS)$(SAN)$(COVERAGE)$(filter clang,$(CC_ID))),yes)
 .PHONY: check-metal
-ifeq ($(OS)$(METAL_LACKS)$(SAN)$(filter clang,$(CC_ID)),Linux)
+ifneq ($(METAL_CHECKS),)
 check-metal: all metal metal-checked ## The metal backend on the software device, all types
 	$(Q)echo "  TEST  ci/metal-check.sh"; sh ci/metal-check.sh $(BUILD)/assay $(CHECKED)
 else
@@ -411,6 +413,10 @@ check-metal:
 	@echo "SKIP check-metal: $(if $(filter Linux,$(OS)),needs $(if $(METAL_LACKS),$(METAL_LACKS),gcc \
 and no sanitizers),on a Mac: make BACKENDS=metal, assay verify --backend metal)"
 endif
+
+.PHONY: verify-metal
+verify-metal: all metal ## Every variant of the metal backend at full length (emulated: half an hour)
+	$(Q)$(BUILD)/assay verify --backend metal --gguf $(MODEL) --full
 
 .PHONY: faults-metal
 faults-metal: all metal metal-checked ## Judge faulty Metal kernels on the software device
@@ -655,9 +661,10 @@ fuzz-afl: ## The same by AFL++
 	$(Q)$(REMAKE) CC=afl-clang-fast run-fuzz
 
 .PHONY: faults
-faults: all ## Judge every kernel of the fault corpus: the table of reports/faults.md
+faults: all $(if $(METAL_CHECKS),metal metal-checked) ## Judge every kernel of the fault corpus: the table of reports/faults.md
 	$(Q)CC='$(CC) $(ALL_CFLAGS)' FLAGS_impl='$(FLAGS_impl)' FLAGS_avx2='$(FLAGS_avx2)' \
 	    FLAGS_avx512='$(FLAGS_avx512)' LDLIBS='$(LDLIBS)' \
+	    METAL_LACKS='$(if $(METAL_CHECKS),,$(or $(METAL_LACKS),Linux and no sanitizers))' \
 	    OBJECTS='$(call obj,harness/main.c $(HARNESS_SRC) $(DATA_SRC)) $(BUILD)/libassay.a' \
 	    sh ci/faults.sh $(BUILD)/assay build/faults
 

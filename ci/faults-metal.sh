@@ -1,6 +1,8 @@
 #!/bin/sh
-# make faults-metal: judges the faulty Metal kernels of harness/faults/metal.tsv on the software device.
+# Judges the faulty Metal kernels of harness/faults/metal.tsv on the software device, for make faults and
+# make faults-metal.
 #   ci/faults-metal.sh ASSAY DIR [NAME]      NAME: that one only
+# RESULTS=file in the environment: a result for each is added to it, as by `assay faults --results`.
 # Each is first run as a GPU would run it; what no output shows there (a race that this order of threads
 # does not lose) is run again under the device's checks. Prints a line for each, and how many were found.
 set -u
@@ -43,9 +45,14 @@ judge() {
         "$build/msl-compile" $flag "$folder/$source.metal" "$folder/$source.metallib" \
             >"$folder/log" 2>&1 || { echo "ERROR $3: $(head -n 1 "$folder/log")"; return 2; }
     done
-    ASSAY_METAL_DIR=$folder "$assay" faults --subject "$3" --backend metal --type "$4" \
-        --class 'source: metal' --text "$5" >"$folder/log" 2>&1
+    # shellcheck disable=SC2086 # no words if empty
+    ASSAY_METAL_DIR=$folder "$assay" faults --subject "metal/$3" --backend metal --type "$4" \
+        --class 'source: metal' --text "$5" ${RESULTS:+--results "$folder/results"} \
+        >"$folder/log" 2>&1
 }
+
+# The result of a judgement joins those of the others.
+keep() { [ -z "${RESULTS:-}" ] || cat "$1/results" >>"$RESULTS"; }
 
 # What the log of a judgement names: the case, and what was wrong.
 by() { sed -n 's/^ok .* s  //p' "$1" | head -n 1; }
@@ -60,10 +67,13 @@ mutant() {
     }
     if judge "$tree" fast "$1" "$2" "$6"; then
         echo "found $1 ($2): $6: by $(by "$tree/fast/log")"
+        keep "$tree/fast"
     elif judge "$tree" checked "$1" "$2" "$6"; then
         echo "found $1 ($2): $6: with the device's checks, by $(by "$tree/checked/log")"
+        keep "$tree/checked"
     else
         echo "MISSED $1 ($2): $6"
+        keep "$tree/checked"
     fi
     rm -rf "$tree"
 }

@@ -3,8 +3,9 @@
 #   ci/faults.sh ASSAY DIR
 # Model faults are in the program itself. Faults of harness/faults/source.tsv are made here: a source
 # of impl/ is changed in one place, compiled, and linked with the rest into a program that judges its
-# own kernels. In the environment, from the Makefile: CC (with all flags), FLAGS_impl, FLAGS_avx2,
-# FLAGS_avx512, LDLIBS, OBJECTS.
+# own kernels. Those of harness/faults/metal.tsv are run by the software Metal device (ci/faults-metal.sh).
+# In the environment, from the Makefile: CC (with all flags), FLAGS_impl, FLAGS_avx2, FLAGS_avx512, LDLIBS,
+# OBJECTS, METAL_LACKS (why there is no such device; empty if there is).
 set -eu
 
 assay=$1
@@ -102,6 +103,11 @@ faulty() { "$assay" faults --results "$results" --shards "$jobs" --shard "$1" ||
 shards correct
 shards faulty
 shards mutants
+if [ -n "${METAL_LACKS:-}" ]; then
+    echo "SKIP the faults of harness/faults/metal.tsv: needs $METAL_LACKS" >&2
+else
+    RESULTS=$results sh ci/faults-metal.sh "$assay" "$dir/metal" || true
+fi
 echo
 status=0
 "$assay" faults --table --results "$results" >"$dir/faults.md" || status=1

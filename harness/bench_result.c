@@ -142,6 +142,7 @@ static void add_figures(const struct bench_run *run, const struct bench_entry *e
     const struct assay_bench_matrix *m = run->matrix;
     const double median = assay_median(e->ns, e->rounds);
     /* Of a stack, only what is routed to is read. */
+    struct assay_device_use use;
     const double bytes = m->experts > 0
                              ? (double)run->weight_bytes * run->routing.used / (double)m->experts
                              : (double)run->weight_bytes;
@@ -160,6 +161,12 @@ static void add_figures(const struct bench_run *run, const struct bench_entry *e
     json_object_set_new(o, "weight_gb_s", assay_json_real(bytes / median));
     json_object_set_new(o, "gflop_s", assay_json_real(run->ops / median));
     json_object_set_new(o, "roofline", roofline(e, median));
+    if (assay_ctx_device_use(e->ctx, &use)) {
+        /* By the device's clock, the mean of all calls; launching and copying are not in it. */
+        json_object_set_new(o, "device_ns",
+                            assay_json_real(use.seconds * 1e9 / (double)e->next_store));
+        json_object_set_new(o, "device_bytes", json_integer((json_int_t)use.bytes));
+    }
     if (run->entries[0].status == BENCH_MEASURED)
         json_object_set_new(o, "speedup", speedup(run, e));
 }

@@ -20,19 +20,27 @@ const char *assay_op_name(enum assay_op op) { return op_names[op]; }
 static const struct {
     const char *backend;
     const char *variants[5];
+    size_t by_m; /* variants after the default that it takes by itself, for some m */
 } variant_table[] = {
-    {"cpu", {"", "exact", NULL}},
-    {"ggml", {"", "repack", NULL}},
-    {"ik", {"", "repack", NULL}},
-    {"metal", {"", "gemv", "gemm", "transient", NULL}},
+    {"cpu", {"", "exact", NULL}, 0},
+    {"ggml", {"", "repack", NULL}, 0},
+    {"ik", {"", "repack", NULL}, 0},
+    {"metal", {"", "gemv", "gemm", "transient", NULL}, 2},
 };
 
 const char *const *assay_backend_variants(const struct assay_backend *b) {
     static const char *const none[] = {"", NULL};
     for (size_t i = 0; i < sizeof variant_table / sizeof variant_table[0]; i++)
-        if (strcmp(variant_table[i].backend, assay_backend_name(b)) == 0)
+        if (assay_backend_by_name(variant_table[i].backend) == b)
             return variant_table[i].variants;
     return none;
+}
+
+size_t assay_backend_variants_by_m(const struct assay_backend *b) {
+    for (size_t i = 0; i < sizeof variant_table / sizeof variant_table[0]; i++)
+        if (assay_backend_by_name(variant_table[i].backend) == b)
+            return variant_table[i].by_m;
+    return 0;
 }
 
 size_t assay_problem_rows(const struct assay_problem *p) {

@@ -96,5 +96,7 @@ bool assay_case_parse(const char *id, const struct assay_case_scope *scope, stru
 
 /* The variants of a backend, the default ("") first; the list ends with NULL. */
 const char *const *assay_backend_variants(const struct assay_backend *b);
+/* How many variants, right after the default, force a kernel that the default takes for some m. */
+size_t assay_backend_variants_by_m(const struct assay_backend *b);
 
 #endif

@@ -43,7 +43,8 @@ static void add_runners(struct plan *p) {
     for (size_t b = 0; b < assay_backend_count(); b++) {
         const struct assay_backend *backend = assay_backend_at(b);
         if (!assay_backend_available(backend, why, sizeof why) ||
-            strcmp(assay_backend_name(backend), "ggml") == 0)
+            strcmp(assay_backend_name(backend), "ggml") == 0 ||
+            assay_backend_is_emulated(backend)) /* too slow for thousands of runs */
             continue;
         bool choice = assay_backend_uses_isa(backend);
         for (const char *const *v = assay_backend_variants(backend); *v != NULL; v++)

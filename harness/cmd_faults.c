@@ -37,7 +37,7 @@ static struct assay_judgement judge(const struct selection *s, const struct assa
                                     size_t n_types) {
     /* Emulated kernels take seconds where others take milliseconds, and none of them may pass for a
      * hang. */
-    int timeout = assay_backend_is_peer(b) ? EMULATED_TIMEOUT : TIMEOUT;
+    int timeout = assay_backend_is_emulated(b) ? EMULATED_TIMEOUT : TIMEOUT;
     struct assay_judge_params p = {isas, types, n_types, s->threads, s->n_threads, timeout};
 
     return assay_judge(b, &p);

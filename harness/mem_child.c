@@ -211,6 +211,11 @@ static json_t *measure(const struct job *job, struct measurement *me) {
     ok = model && forward(job, model, me);
     if (ok)
         result = result_json(me, assay_model_info(model));
+    struct assay_device_use use;
+    if (result != NULL && assay_ctx_device_use(ctx, &use)) {
+        json_object_set_new(result, "device_s", json_real(use.seconds));
+        json_object_set_new(result, "device_bytes", json_integer((json_int_t)use.bytes));
+    }
     begin_phase(me);
     assay_model_free(model);
     assay_ctx_free(ctx);

@@ -80,10 +80,20 @@ static bool over_or_skipped(const struct assay_mem_row *r) {
     return r->outcome == ASSAY_MEM_SKIPPED || r->outcome == ASSAY_MEM_OVER;
 }
 
+/* What the first run's device says of itself, if the backend has one. */
+static void print_device(FILE *out, const struct assay_mem_row *r) {
+    const json_t *run = json_array_get(r->runs, 0), *bytes = json_object_get(run, "device_bytes");
+    if (bytes != NULL)
+        fprintf(out, "%s: by the device, %.2f MiB allocated (borrowed weights included), %.3f s\n",
+                assay_backend_name(r->backend), (double)json_integer_value(bytes) / 0x1p20,
+                json_number_value(json_object_get(run, "device_s")));
+}
+
 static void print_notes(FILE *out, const struct assay_mem_row *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct assay_mem_row *r = &rows[i];
         const char *name = assay_backend_name(r->backend);
+        print_device(out, r);
         if (r->outcome == ASSAY_MEM_MEASURED && r->layers < r->layers_wanted)
             fprintf(
                 out,

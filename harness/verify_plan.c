@@ -133,6 +133,25 @@ static void add_isas(struct assay_plan *plan, const struct assay_verify_params *
     }
 }
 
+/* An emulation is too slow for kernels forced on every m that the default takes where they belong.
+ */
+static bool left_out(const struct assay_verify_params *p, const struct assay_backend *b, size_t v) {
+    return assay_backend_is_emulated(b) && p->variant == NULL && !p->full && v > 0 &&
+           v <= assay_backend_variants_by_m(b);
+}
+
+static void tell_left_out(struct assay_plan *plan, const struct assay_verify_params *p) {
+    for (size_t i = 0; i < p->n_backends; i++) {
+        const struct assay_backend *b = p->backends[i];
+        for (size_t v = 1; v <= assay_backend_variants_by_m(b) && left_out(p, b, v); v++) {
+            char what[64];
+            snprintf(what, sizeof what, "%s+%s", assay_backend_name(b),
+                     assay_backend_variants(b)[v]);
+            assay_plan_skip(plan, what, "slow, and the default takes it by m (--full, --variant)");
+        }
+    }
+}
+
 static void add_backend(struct assay_plan *plan, const struct assay_verify_params *p,
                         const struct assay_problem *problem, const struct assay_backend *b) {
     struct assay_runner r = {.backend = b};
@@ -161,9 +180,9 @@ static void add_backend(struct assay_plan *plan, const struct assay_verify_param
         assay_plan_skip(plan, assay_backend_name(b), reason);
         return;
     }
-    for (const char *const *v = assay_backend_variants(b); *v != NULL; v++) {
-        r.variant = *v;
-        if (p->variant == NULL || strcmp(p->variant, *v) == 0)
+    for (size_t v = 0; assay_backend_variants(b)[v] != NULL; v++) {
+        r.variant = assay_backend_variants(b)[v];
+        if (p->variant != NULL ? strcmp(p->variant, r.variant) == 0 : !left_out(p, b, v))
             add_isas(plan, p, &r, problem);
     }
 }
@@ -385,6 +404,7 @@ static void add_generated(struct assay_plan *plan, const struct assay_verify_par
 
 bool assay_plan_make(struct assay_plan *plan, const struct assay_verify_params *p) {
     *plan = (struct assay_plan){.n_cases = 0};
+    tell_left_out(plan, p);
     if (!p->tensors_only)
         add_generated(plan, p);
     if (p->gguf != NULL && !p->checks_only)

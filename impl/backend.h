@@ -31,9 +31,11 @@ struct assay_part_product {
 
 struct assay_backend {
     const char *name;
+    const char *alias; /* a second name that finds it; NULL: none */
     const char *summary;
     bool uses_isa;
     bool peer;       /* another project's code, or an emulation: judged where asked for by name */
+    bool emulated;   /* runs on a software device: hundreds of times slower than its kernels are */
     unsigned claims; /* enum assay_claim */
 
     /* NULL: always available. */
@@ -76,6 +78,8 @@ struct assay_backend {
                               const int64_t *ids, size_t count, float *y, struct assay_error *err);
     /* NULL: its threads soon sleep by themselves. */
     void (*rest)(struct assay_ctx *ctx);
+    /* NULL: no device but the CPU. */
+    void (*device_use)(const struct assay_ctx *ctx, struct assay_device_use *use);
 };
 
 /* The registered backends (registry.c). */

@@ -80,6 +80,13 @@ enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assa
     return ASSAY_OK;
 }
 
+bool assay_ctx_device_use(const struct assay_ctx *ctx, struct assay_device_use *use) {
+    if (ctx->backend->device_use == NULL)
+        return false;
+    ctx->backend->device_use(ctx, use);
+    return true;
+}
+
 const char *assay_ctx_kernel(const struct assay_ctx *ctx, const struct assay_type_traits *t,
                              size_t m) {
     return ctx->backend->kernel(ctx, t, m);

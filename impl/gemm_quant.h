@@ -58,10 +58,11 @@ struct assay_store;
 struct assay_backend; /* the vtable: impl/backend.h */
 
 /* Registered backends, in order: "scalar", "cpu", "eager-f32", "eager-f16", "transient-f16",
- * "ggml", "ik", "metal", then those added at run time (plugins). */
+ * "ggml", "ik", "metal" ("metal-emulated" but on a Mac), then those added at run time (plugins). */
 size_t assay_backend_count(void);
 const struct assay_backend *assay_backend_at(size_t i);
-const struct assay_backend *assay_backend_by_name(const char *name); /* NULL if unknown */
+/* NULL if unknown. An emulation is also found by the name of what it emulates ("metal"). */
+const struct assay_backend *assay_backend_by_name(const char *name);
 const char *assay_backend_name(const struct assay_backend *b);
 const char *assay_backend_summary(const struct assay_backend *b);
 
@@ -81,6 +82,10 @@ bool assay_backend_has_rows(const struct assay_backend *b);
 /* True for the kernels of another project (ggml, ik) and for emulations (metal, but on a Mac): a
  * subject only where it is asked for by name. */
 bool assay_backend_is_peer(const struct assay_backend *b);
+
+/* True if a software device runs the kernels. The backend's name says so too, so that every result
+ * does. */
+bool assay_backend_is_emulated(const struct assay_backend *b);
 
 /* Properties that a backend may claim beyond being right; verify enforces what is claimed. */
 enum assay_claim {
@@ -111,6 +116,15 @@ enum assay_isa assay_ctx_isa(const struct assay_ctx *ctx); /* the resolved ISA, 
 /* Sends threads that spin for more work to sleep; the next product wakes them. Not needed for
  * correctness: it frees their cores for others. */
 void assay_ctx_rest(struct assay_ctx *ctx);
+
+/* What a backend with a device of its own knows of it. */
+struct assay_device_use {
+    double seconds; /* that the device took for all products of the context so far, by its clock */
+    uint64_t bytes; /* that the device has allocated now, weights that it borrows included */
+};
+
+/* False: the backend has no device but the CPU; *use is untouched. */
+bool assay_ctx_device_use(const struct assay_ctx *ctx, struct assay_device_use *use);
 
 /* The arithmetic class of a product of type `t` with m rows of x in this context. */
 enum assay_status assay_ctx_arith(const struct assay_ctx *ctx, const struct assay_type_traits *t,

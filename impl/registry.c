@@ -24,7 +24,8 @@ const struct assay_backend *assay_backend_at(size_t i) {
 
 const struct assay_backend *assay_backend_by_name(const char *name) {
     for (size_t i = 0; i < n_backends; i++)
-        if (strcmp(backends[i]->name, name) == 0)
+        if (strcmp(backends[i]->name, name) == 0 ||
+            (backends[i]->alias != NULL && strcmp(backends[i]->alias, name) == 0))
             return backends[i];
     return NULL;
 }
@@ -50,3 +51,5 @@ unsigned assay_backend_claims(const struct assay_backend *b) { return b->claims;
 bool assay_backend_has_rows(const struct assay_backend *b) { return b->rows != NULL; }
 
 bool assay_backend_is_peer(const struct assay_backend *b) { return b->peer; }
+
+bool assay_backend_is_emulated(const struct assay_backend *b) { return b->emulated; }

@@ -123,6 +123,11 @@ static void arith(const struct assay_ctx *ctx, const struct assay_type_traits *t
     };
 }
 
+static void device_use(const struct assay_ctx *ctx, struct assay_device_use *use) {
+    const struct metal_ctx *c = (const struct metal_ctx *)ctx;
+    *use = (struct assay_device_use){c->gpu_seconds, c->host->allocated(c->device)};
+}
+
 struct kernel_names {
     const char *gemv, *gemv8, *gemm, *transient;
 };
@@ -146,10 +151,12 @@ static const char *kernel(const struct assay_ctx *ctx, const struct assay_type_t
 }
 
 const struct assay_backend assay_backend_metal = {
-    .name = "metal",
+    .name = METAL_NAME,
+    .alias = "metal",
     .summary = METAL_EMULATED ? "Metal kernels, emulated: the sources run on a software device"
                               : "Metal kernels on the default GPU",
     .peer = METAL_EMULATED,
+    .emulated = METAL_EMULATED,
     .claims = ASSAY_CLAIM_REPEATABLE | ASSAY_CLAIM_THREAD_INVARIANT | ASSAY_CLAIM_SLICE_INVARIANT |
               ASSAY_CLAIM_IEEE_SPECIALS,
     .available = available,
@@ -158,6 +165,7 @@ const struct assay_backend assay_backend_metal = {
     .ctx_free = ctx_free,
     .arith = arith,
     .kernel = kernel,
+    .device_use = device_use,
     .store_create = store_create,
     .store_free = store_free,
     .gemm = assay_metal_gemm,

@@ -9,9 +9,11 @@
 /* On Linux the device is the software one (soft/): whatever it shows is emulated. */
 #ifdef __APPLE__
 #define METAL_EMULATED 0
+#define METAL_NAME "metal"
 #define METAL_LABEL "metal"
 #else
 #define METAL_EMULATED 1
+#define METAL_NAME "metal-emulated"
 #define METAL_LABEL "metal_emulated"
 #endif
 

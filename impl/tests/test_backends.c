@@ -5,6 +5,7 @@
 
 #include "blocks_random.h"
 #include "impl/gemm_quant.h"
+#include "impl/metal/metal.h"
 #include "ref/bounds.h"
 #include "ref/gemm.h"
 
@@ -139,7 +140,7 @@ Test(backends, of_ours_multiply_with_every_decodable_type) { each_context(1, che
 
 Test(registry, finds_each_backend_by_its_name) {
     static const char *const names[] = {"scalar",        "cpu",  "eager-f32", "eager-f16",
-                                        "transient-f16", "ggml", "ik",        "metal"};
+                                        "transient-f16", "ggml", "ik",        METAL_NAME};
     cr_assert_eq(assay_backend_count(), sizeof names / sizeof names[0]);
     for (size_t i = 0; i < assay_backend_count(); i++) {
         const struct assay_backend *b = assay_backend_at(i);
@@ -152,6 +153,13 @@ Test(registry, finds_each_backend_by_its_name) {
     }
     cr_expect_null(assay_backend_by_name("cuda"));
     cr_expect_null(assay_backend_at(assay_backend_count()));
+}
+
+Test(registry, finds_the_emulation_by_the_name_of_what_it_emulates) {
+    const struct assay_backend *metal = assay_backend_by_name("metal");
+    cr_assert_not_null(metal);
+    cr_expect_str_eq(assay_backend_name(metal), METAL_NAME);
+    cr_expect_eq(assay_backend_is_emulated(metal), strstr(METAL_NAME, "emulated") != NULL);
 }
 
 Test(isa, names_parse_back) {

@@ -5,40 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi.h"
-#include "scan.h"
-#include "text.h"
-
-enum kind { END, WORD, NUMBER, PUNCT };
-
-struct token {
-    enum kind kind;
-    const char *at;
-    size_t len;
-    unsigned line;
-};
-
-struct constant {
-    struct token name, type_from, type_to;
-    unsigned index;
-};
-
-struct scan {
-    const char *text;
-    char *work; /* the source, blanked in place */
-    struct token *tokens;
-    size_t n_tokens, cap_tokens;
-    char file[256];
-    struct constant constants[MSL_MAX_CONSTANTS];
-    size_t n_constants;
-    struct assay_text body, tail,
-        list;      /* the source so far; descriptors; rows of the kernel table */
-    size_t copied; /* bytes of `work` that `body` has */
-    unsigned n_kernels;
-    bool strict, failed;
-    char *err;
-    size_t err_size;
-};
+#include "scan_internal.h"
 
 static const struct {
     const char *name;
@@ -59,94 +26,6 @@ static const struct {
     {"simdgroups_per_threadgroup", MSL_SIMDGROUPS_PER_THREADGROUP, false},
 };
 
-__attribute__((format(printf, 3, 4))) static bool complain(struct scan *s, unsigned line,
-                                                           const char *fmt, ...) {
-    if (s->failed)
-        return false; /* the first says it */
-    char what[200];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    snprintf(s->err, s->err_size, "%s:%u: error: %s", s->file, line, what);
-    s->failed = true;
-    return false;
-}
-
-static bool is(const struct token *t, const char *s) {
-    return t->len == strlen(s) && memcmp(t->at, s, t->len) == 0;
-}
-
-/* "# 12 "file" flags": the next line is line 12 of file. Returns the line to go on with. */
-static unsigned line_marker(struct scan *s, const char *p, unsigned line) {
-    unsigned next;
-    char file[256];
-    if (sscanf(p, "# %u \"%255[^\"]\"", &next, file) != 2)
-        return line;
-    memcpy(s->file, file, sizeof file);
-    return next - 1;
-}
-
-static bool add_token(struct scan *s, enum kind kind, const char *at, size_t len, unsigned line) {
-    if (s->n_tokens == s->cap_tokens) {
-        size_t cap = s->cap_tokens ? 2 * s->cap_tokens : 4096;
-        struct token *t = realloc(s->tokens, cap * sizeof *t);
-        if (t == NULL)
-            return complain(s, line, "no memory for %zu tokens", cap);
-        s->tokens = t;
-        s->cap_tokens = cap;
-    }
-    s->tokens[s->n_tokens++] = (struct token){kind, at, len, line};
-    return true;
-}
-
-/* Splits the source. Literals of strings and characters count as numbers: nothing looks at them. */
-static bool tokenise(struct scan *s) {
-    unsigned line = 1;
-    bool fresh = true; /* at the beginning of a line */
-    for (const char *p = s->work; *p != 0;) {
-        if (*p == '\n') {
-            line++;
-            fresh = true;
-            p++;
-        } else if (fresh && *p == '#') {
-            line = line_marker(s, p, line);
-            while (*p != 0 && *p != '\n')
-                p++;
-        } else if (isspace((unsigned char)*p)) {
-            p++;
-        } else {
-            const char *q = p;
-            enum kind kind = PUNCT;
-            fresh = false;
-            if (isalpha((unsigned char)*p) || *p == '_') {
-                kind = WORD;
-                while (isalnum((unsigned char)*q) || *q == '_')
-                    q++;
-            } else if (isdigit((unsigned char)*p)) {
-                kind = NUMBER;
-                while (isalnum((unsigned char)*q) || *q == '.' || *q == '_')
-                    q++;
-            } else if (*p == '"' || *p == '\'') {
-                kind = NUMBER;
-                for (q++; *q != 0 && *q != *p && *q != '\n'; q++)
-                    if (*q == '\\' && q[1] != 0)
-                        q++;
-                q += *q == *p;
-            } else {
-                q += (p[0] == '[' && p[1] == '[') || (p[0] == ']' && p[1] == ']') ? 2 : 1;
-            }
-            if (!add_token(s, kind, p, (size_t)(q - p), line))
-                return false;
-            p = q;
-        }
-    }
-    return add_token(s, END, s->work + strlen(s->work), 0, line);
-}
-
-/* `a[b[0]]` ends in a ']]' that is no attribute's: take tokens one bracket at a time there. */
-static size_t brackets(const struct token *t) { return t->len == 2 ? 2 : 1; }
-
 static void blank(const struct token *from, const struct token *to) {
     for (char *p = (char *)from->at; p < to->at + to->len; p++)
         if (*p != '\n')
@@ -162,21 +41,6 @@ static void copy_to(struct scan *s, const char *at) {
 
 static void skip_to(struct scan *s, const char *at) { s->copied = (size_t)(at - s->work); }
 
-/* The token after the bracket that closes the one at *i. */
-static size_t past(const struct scan *s, size_t i) {
-    int depth = 0;
-    for (; s->tokens[i].kind != END; i++) {
-        const struct token *t = &s->tokens[i];
-        if (t->kind != PUNCT)
-            continue;
-        if (strchr("([{", *t->at))
-            depth += (int)brackets(t);
-        else if (strchr(")]}", *t->at) && (depth -= (int)brackets(t)) <= 0)
-            return i + 1;
-    }
-    return i;
-}
-
 /* ---- Attributes ---- */
 
 /* "[[ word ( number ) ]]" at token i; *end is the token after it. */
@@ -184,24 +48,25 @@ static bool attribute(struct scan *s, size_t i, struct token *word, unsigned *nu
                       bool *numbered, size_t *end) {
     const struct token *t = s->tokens + i;
     if (t[1].kind != WORD)
-        return complain(s, t->line, "attribute without a name");
+        return assay_soft_complain(s, t->line, "attribute without a name");
     *word = t[1];
     *number = 0;
     *numbered = false;
     size_t k = 2;
-    if (is(&t[k], "(")) {
+    if (assay_soft_token_is(&t[k], "(")) {
         char *rest;
         unsigned long v = strtoul(t[k + 1].at, &rest, 0);
-        if (t[k + 1].kind != NUMBER || !is(&t[k + 2], ")") || rest != t[k + 1].at + t[k + 1].len ||
-            v > UINT32_MAX)
-            return complain(s, t->line, "%.*s needs one number", (int)word->len, word->at);
+        if (t[k + 1].kind != NUMBER || !assay_soft_token_is(&t[k + 2], ")") ||
+            rest != t[k + 1].at + t[k + 1].len || v > UINT32_MAX)
+            return assay_soft_complain(s, t->line, "%.*s needs one number", (int)word->len,
+                                       word->at);
         *number = (unsigned)v;
         *numbered = true;
         k += 3;
     }
-    if (!is(&t[k], "]]"))
-        return complain(s, t->line, "one attribute at a time, please: [[%.*s]]", (int)word->len,
-                        word->at);
+    if (!assay_soft_token_is(&t[k], "]]"))
+        return assay_soft_complain(s, t->line, "one attribute at a time, please: [[%.*s]]",
+                                   (int)word->len, word->at);
     *end = i + k + 1;
     return true;
 }
@@ -217,63 +82,69 @@ struct parameter {
 
 static bool has_word(const struct scan *s, size_t from, size_t to, const char *word) {
     for (size_t i = from; i < to; i++)
-        if (is(&s->tokens[i], word))
+        if (assay_soft_token_is(&s->tokens[i], word))
             return true;
     return false;
 }
 
 static bool parse_parameter(struct scan *s, size_t from, size_t to, struct parameter *p) {
     size_t a = from, end;
-    while (a < to && !is(&s->tokens[a], "[["))
+    while (a < to && !assay_soft_token_is(&s->tokens[a], "[["))
         a++;
     const struct token *first = &s->tokens[from];
     if (a == to)
-        return complain(s, first->line, "kernel parameter without an attribute");
+        return assay_soft_complain(s, first->line, "kernel parameter without an attribute");
     if (a < from + 2 || s->tokens[a - 1].kind != WORD)
-        return complain(s, first->line,
-                        "kernel parameter: type, name and attribute, in this order");
+        return assay_soft_complain(s, first->line,
+                                   "kernel parameter: type, name and attribute, in this order");
     struct token word;
     unsigned number;
     bool numbered;
     if (!attribute(s, a, &word, &number, &numbered, &end))
         return false;
     if (end != to)
-        return complain(s, first->line, "kernel parameter with something after its attribute");
+        return assay_soft_complain(s, first->line,
+                                   "kernel parameter with something after its attribute");
     *p = (struct parameter){
         .name = s->tokens[a - 1], .from = *first, .last = s->tokens[a - 2], .index = number};
-    bool pointer = is(&p->last, "*"), reference = is(&p->last, "&");
+    bool pointer = assay_soft_token_is(&p->last, "*"),
+         reference = assay_soft_token_is(&p->last, "&");
     p->constant = has_word(s, from, a, "constant");
     bool in_device = has_word(s, from, a, "device");
-    if (is(&word, "buffer")) {
+    if (assay_soft_token_is(&word, "buffer")) {
         p->kind = MSL_BUFFER;
         if (!numbered || number >= MSL_MAX_BUFFERS)
-            return complain(s, word.line, "buffer(n) with n < %u", MSL_MAX_BUFFERS);
+            return assay_soft_complain(s, word.line, "buffer(n) with n < %u", MSL_MAX_BUFFERS);
         if (!pointer && !reference)
-            return complain(s, word.line, "buffer argument %.*s is no pointer or reference",
-                            (int)p->name.len, p->name.at);
+            return assay_soft_complain(s, word.line,
+                                       "buffer argument %.*s is no pointer or reference",
+                                       (int)p->name.len, p->name.at);
         if (p->constant == in_device)
-            return complain(s, word.line, "buffer argument %.*s is in device or constant memory",
-                            (int)p->name.len, p->name.at);
-    } else if (is(&word, "threadgroup")) {
+            return assay_soft_complain(s, word.line,
+                                       "buffer argument %.*s is in device or constant memory",
+                                       (int)p->name.len, p->name.at);
+    } else if (assay_soft_token_is(&word, "threadgroup")) {
         p->kind = MSL_THREADGROUP;
         if (!numbered || number >= MSL_MAX_BUFFERS)
-            return complain(s, word.line, "threadgroup(n) with n < %u", MSL_MAX_BUFFERS);
+            return assay_soft_complain(s, word.line, "threadgroup(n) with n < %u", MSL_MAX_BUFFERS);
         if (!pointer || !has_word(s, from, a, "threadgroup") || in_device || p->constant)
-            return complain(s, word.line, "threadgroup argument %.*s is no threadgroup pointer",
-                            (int)p->name.len, p->name.at);
+            return assay_soft_complain(s, word.line,
+                                       "threadgroup argument %.*s is no threadgroup pointer",
+                                       (int)p->name.len, p->name.at);
     } else {
         p->kind = MSL_BUILTIN;
         size_t b = 0, n = sizeof builtins / sizeof *builtins;
-        while (b < n && !is(&word, builtins[b].name))
+        while (b < n && !assay_soft_token_is(&word, builtins[b].name))
             b++;
         if (b == n || numbered)
-            return complain(s, word.line, "attribute [[%.*s]] is not supported", (int)word.len,
-                            word.at);
+            return assay_soft_complain(s, word.line, "attribute [[%.*s]] is not supported",
+                                       (int)word.len, word.at);
         if (pointer || reference)
-            return complain(s, word.line, "%.*s is passed by value", (int)word.len, word.at);
+            return assay_soft_complain(s, word.line, "%.*s is passed by value", (int)word.len,
+                                       word.at);
         char last = p->last.at[p->last.len - 1];
         if (!builtins[b].vector && isdigit((unsigned char)last))
-            return complain(s, word.line, "%.*s is a scalar", (int)word.len, word.at);
+            return assay_soft_complain(s, word.line, "%.*s is a scalar", (int)word.len, word.at);
         p->index = builtins[b].builtin;
     }
     blank(&s->tokens[a], &s->tokens[end - 1]);
@@ -328,32 +199,35 @@ static void describe_kernel(struct scan *s, const struct token *name, unsigned m
 /* threadgroup T a[N], b; becomes references to the arena. */
 static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
     size_t from = *i + 1, k = from, end = from;
-    while (s->tokens[end].kind != END && !is(&s->tokens[end], ";"))
+    while (s->tokens[end].kind != END && !assay_soft_token_is(&s->tokens[end], ";"))
         end++;
     for (k = from; k < end; k++) {
         const struct token *t = &s->tokens[k];
-        if (is(t, "*") || is(t, "&") || is(t, "("))
+        if (assay_soft_token_is(t, "*") || assay_soft_token_is(t, "&") ||
+            assay_soft_token_is(t, "("))
             return true; /* a pointer to threadgroup memory */
-        if (is(t, "="))
-            return complain(s, t->line, "threadgroup variable with an initial value");
+        if (assay_soft_token_is(t, "="))
+            return assay_soft_complain(s, t->line, "threadgroup variable with an initial value");
         if (k > from && t->kind == WORD &&
-            (k + 1 == end || is(&s->tokens[k + 1], "[") || is(&s->tokens[k + 1], "[[") ||
-             is(&s->tokens[k + 1], ",")))
+            (k + 1 == end || assay_soft_token_is(&s->tokens[k + 1], "[") ||
+             assay_soft_token_is(&s->tokens[k + 1], "[[") ||
+             assay_soft_token_is(&s->tokens[k + 1], ",")))
             break;
     }
     if (k == end)
-        return complain(s, s->tokens[from].line, "threadgroup variable without a name");
+        return assay_soft_complain(s, s->tokens[from].line, "threadgroup variable without a name");
     const char *type = s->tokens[from].at;
     int type_len = (int)(s->tokens[k - 1].at + s->tokens[k - 1].len - type);
     copy_to(s, s->tokens[*i].at);
     while (k < end) {
         const struct token *name = &s->tokens[k++];
         size_t dims = k;
-        while (k < end && (is(&s->tokens[k], "[") || is(&s->tokens[k], "[[")))
-            k = past(s, k);
-        if (name->kind != WORD || (k < end && !is(&s->tokens[k], ",")))
-            return complain(s, name->line, "threadgroup variable %.*s: not understood",
-                            (int)name->len, name->at);
+        while (k < end && (assay_soft_token_is(&s->tokens[k], "[") ||
+                           assay_soft_token_is(&s->tokens[k], "[[")))
+            k = assay_soft_past(s, k);
+        if (name->kind != WORD || (k < end && !assay_soft_token_is(&s->tokens[k], ",")))
+            return assay_soft_complain(s, name->line, "threadgroup variable %.*s: not understood",
+                                       (int)name->len, name->at);
         const char *d = s->tokens[dims].at;
         assay_text_printf(
             &s->body,
@@ -372,56 +246,53 @@ static bool rewrite_variable(struct scan *s, size_t *i, unsigned *id) {
     return true;
 }
 
-static bool starts_statement(const struct scan *s, size_t i) {
-    return i > 0 && s->tokens[i - 1].kind == PUNCT && strchr(";{}", *s->tokens[i - 1].at) != NULL;
-}
-
 /* "kernel" at *i, which moves past the kernel's body. */
 static bool parse_kernel(struct scan *s, size_t *i, unsigned max_threads) {
     enum { MAX = 64 };
     struct parameter params[MAX];
     size_t n = 0, k = *i + 1;
     unsigned line = s->tokens[*i].line;
-    if (!is(&s->tokens[k], "void"))
-        return complain(s, line, "a kernel returns void");
+    if (!assay_soft_token_is(&s->tokens[k], "void"))
+        return assay_soft_complain(s, line, "a kernel returns void");
     struct token name = s->tokens[k + 1];
-    if (name.kind != WORD || !is(&s->tokens[k + 2], "("))
-        return complain(s, line, "kernel void NAME(…) expected");
-    size_t open = k + 2, close = past(s, open) - 1, from = open + 1;
+    if (name.kind != WORD || !assay_soft_token_is(&s->tokens[k + 2], "("))
+        return assay_soft_complain(s, line, "kernel void NAME(…) expected");
+    size_t open = k + 2, close = assay_soft_past(s, open) - 1, from = open + 1;
     int depth = 0;
     for (k = from; k <= close && from < close; k++) {
         const struct token *t = &s->tokens[k];
         if (t->kind == PUNCT && strchr("([{<", *t->at))
-            depth += (int)brackets(t);
+            depth += (int)assay_soft_brackets(t);
         else if (k < close && t->kind == PUNCT && strchr(")]}>", *t->at))
-            depth -= (int)brackets(t);
-        if (k < close && !(depth == 0 && is(t, ",")))
+            depth -= (int)assay_soft_brackets(t);
+        if (k < close && !(depth == 0 && assay_soft_token_is(t, ",")))
             continue;
         if (n == MAX)
-            return complain(s, line, "kernel with more than %d parameters", MAX);
+            return assay_soft_complain(s, line, "kernel with more than %d parameters", MAX);
         if (!parse_parameter(s, from, k, &params[n]))
             return false;
         for (size_t j = 0; j < n; j++)
             if (params[j].kind == params[n].kind && params[j].index == params[n].index &&
                 params[n].kind != MSL_BUILTIN)
-                return complain(s, params[n].name.line, "%.*s and %.*s have the same index",
-                                (int)params[j].name.len, params[j].name.at, (int)params[n].name.len,
-                                params[n].name.at);
+                return assay_soft_complain(s, params[n].name.line,
+                                           "%.*s and %.*s have the same index",
+                                           (int)params[j].name.len, params[j].name.at,
+                                           (int)params[n].name.len, params[n].name.at);
         n++;
         from = k + 1;
     }
     size_t body = close + 1;
-    if (is(&s->tokens[body], ";")) {
+    if (assay_soft_token_is(&s->tokens[body], ";")) {
         *i = body; /* a declaration */
         return true;
     }
-    if (!is(&s->tokens[body], "{"))
-        return complain(s, line, "kernel %.*s has no body", (int)name.len, name.at);
-    size_t end = past(s, body);
+    if (!assay_soft_token_is(&s->tokens[body], "{"))
+        return assay_soft_complain(s, line, "kernel %.*s has no body", (int)name.len, name.at);
+    size_t end = assay_soft_past(s, body);
     unsigned id = 0;
     for (k = body + 1; k < end; k++)
-        if (is(&s->tokens[k], "threadgroup") && starts_statement(s, k) &&
-            !rewrite_variable(s, &k, &id))
+        if (assay_soft_token_is(&s->tokens[k], "threadgroup") &&
+            assay_soft_starts_statement(s, k) && !rewrite_variable(s, &k, &id))
             return false;
     *i = end - 1;
     describe_kernel(s, &name, max_threads, params, n);
@@ -433,10 +304,12 @@ static bool parse_kernel(struct scan *s, size_t *i, unsigned max_threads) {
 /* constant T NAME [[function_constant(n)]]; */
 static bool function_constant(struct scan *s, size_t *i) {
     size_t from = *i, a = from;
-    while (s->tokens[a].kind != END && !is(&s->tokens[a], "[[") && !is(&s->tokens[a], ";") &&
-           !is(&s->tokens[a], "=") && !is(&s->tokens[a], "{"))
+    while (s->tokens[a].kind != END && !assay_soft_token_is(&s->tokens[a], "[[") &&
+           !assay_soft_token_is(&s->tokens[a], ";") && !assay_soft_token_is(&s->tokens[a], "=") &&
+           !assay_soft_token_is(&s->tokens[a], "{"))
         a++;
-    if (!is(&s->tokens[a], "[[") || !is(&s->tokens[a + 1], "function_constant"))
+    if (!assay_soft_token_is(&s->tokens[a], "[[") ||
+        !assay_soft_token_is(&s->tokens[a + 1], "function_constant"))
         return true;
     struct token word;
     unsigned number;
@@ -445,14 +318,15 @@ static bool function_constant(struct scan *s, size_t *i) {
     if (!attribute(s, a, &word, &number, &numbered, &end))
         return false;
     const struct token *name = &s->tokens[a - 1];
-    if (a != from + 3 || name->kind != WORD || !is(&s->tokens[end], ";"))
-        return complain(s, word.line,
-                        "constant T NAME [[function_constant(n)]]; with scalar T expected");
+    if (a != from + 3 || name->kind != WORD || !assay_soft_token_is(&s->tokens[end], ";"))
+        return assay_soft_complain(
+            s, word.line, "constant T NAME [[function_constant(n)]]; with scalar T expected");
     if (number >= MSL_MAX_CONSTANTS || s->n_constants == MSL_MAX_CONSTANTS)
-        return complain(s, word.line, "function_constant(n) with n < %u", MSL_MAX_CONSTANTS);
+        return assay_soft_complain(s, word.line, "function_constant(n) with n < %u",
+                                   MSL_MAX_CONSTANTS);
     for (size_t k = 0; k < s->n_constants; k++)
         if (s->constants[k].index == number)
-            return complain(s, word.line, "function_constant(%u) twice", number);
+            return assay_soft_complain(s, word.line, "function_constant(%u) twice", number);
     const struct token *type = &s->tokens[from + 1];
     s->constants[s->n_constants++] = (struct constant){*name, *type, *type, number};
     if (!s->strict) {
@@ -484,111 +358,43 @@ static bool program_scope(struct scan *s) {
     int depth = 0; /* of braces and parentheses */
     for (size_t i = 0; s->tokens[i].kind != END; i++) {
         const struct token *t = &s->tokens[i];
-        if (is(t, "{") || is(t, "("))
+        if (assay_soft_token_is(t, "{") || assay_soft_token_is(t, "("))
             depth++;
-        else if (is(t, "}") || is(t, ")"))
+        else if (assay_soft_token_is(t, "}") || assay_soft_token_is(t, ")"))
             depth--;
-        else if (depth == 0 && is(t, "[[") &&
-                 is(&s->tokens[i + 1], "max_total_threads_per_threadgroup")) {
+        else if (depth == 0 && assay_soft_token_is(t, "[[") &&
+                 assay_soft_token_is(&s->tokens[i + 1], "max_total_threads_per_threadgroup")) {
             struct token word;
             bool numbered;
             size_t end;
             if (!attribute(s, i, &word, &max_threads, &numbered, &end))
                 return false;
-            if (!is(&s->tokens[end], "kernel") || max_threads == 0)
-                return complain(s, t->line,
-                                "max_total_threads_per_threadgroup(n) before kernel, n > 0");
+            if (!assay_soft_token_is(&s->tokens[end], "kernel") || max_threads == 0)
+                return assay_soft_complain(
+                    s, t->line, "max_total_threads_per_threadgroup(n) before kernel, n > 0");
             blank(t, &s->tokens[end - 1]);
             i = end - 1;
-        } else if (is(t, "kernel")) {
+        } else if (assay_soft_token_is(t, "kernel")) {
             if (depth != 0)
-                return complain(s, t->line, "kernel inside of another scope");
+                return assay_soft_complain(s, t->line, "kernel inside of another scope");
             if (!parse_kernel(s, &i, max_threads))
                 return false;
             max_threads = 0;
-        } else if (depth == 0 && is(t, "constant")) {
+        } else if (depth == 0 && assay_soft_token_is(t, "constant")) {
             if (!function_constant(s, &i))
                 return false;
-        } else if (is(t, "threadgroup") && (starts_statement(s, i) || i == 0)) {
+        } else if (assay_soft_token_is(t, "threadgroup") &&
+                   (assay_soft_starts_statement(s, i) || i == 0)) {
             size_t k = i;
             while (s->tokens[k].kind != END && !strchr("*&;=({", *s->tokens[k].at))
                 k++;
-            if (is(&s->tokens[k], ";") || is(&s->tokens[k], "="))
-                return complain(s, t->line, "threadgroup variables are declared in a kernel");
+            if (assay_soft_token_is(&s->tokens[k], ";") || assay_soft_token_is(&s->tokens[k], "="))
+                return assay_soft_complain(s, t->line,
+                                           "threadgroup variables are declared in a kernel");
         }
     }
     if (depth != 0)
-        return complain(s, s->tokens[s->n_tokens - 1].line, "brackets do not match");
-    return true;
-}
-
-/* ---- Pointers and references need an address space (MSL 4.1) ---- */
-
-static bool address_space(const struct token *t) {
-    return is(t, "device") || is(t, "constant") || is(t, "threadgroup") || is(t, "thread");
-}
-
-/* A parameter list at program scope: every declarator with * or & names its address space. */
-static bool check_parameters(struct scan *s, size_t open) {
-    size_t close = past(s, open) - 1;
-    bool pointer = false, space = false, value = false;
-    for (size_t i = open + 1; i <= close; i++) {
-        const struct token *t = &s->tokens[i];
-        if (i == close || is(t, ",")) {
-            if (pointer && !space)
-                return complain(s, s->tokens[i - 1].line,
-                                "pointer or reference parameter '%.*s' without an address space",
-                                (int)s->tokens[i - 1].len, s->tokens[i - 1].at);
-            pointer = space = value = false;
-        } else if (is(t, "=")) {
-            value = true; /* a default argument may multiply */
-        } else if (address_space(t)) {
-            space = true;
-        } else if (!value && (is(t, "*") || is(t, "&"))) {
-            pointer = true;
-        }
-    }
-    return true;
-}
-
-/* "T *p =", "const T &r =" or "T *p;" at the beginning of a statement. */
-static bool check_statement(struct scan *s, size_t i) {
-    const struct token *t = &s->tokens[i];
-    size_t k = 0;
-    while (t[k].kind == WORD && !address_space(&t[k]) && !is(&t[k], "return"))
-        k++;
-    if (k == 0 || t[k].len != 1 || !(is(&t[k], "*") || is(&t[k], "&")) || t[k + 1].kind != WORD ||
-        !(is(&t[k + 2], "=") || is(&t[k + 2], ";")))
-        return true;
-    return complain(s, t->line, "pointer or reference '%.*s' without an address space",
-                    (int)t[k + 1].len, t[k + 1].at);
-}
-
-static bool check_pointers(struct scan *s) {
-    bool transparent[64] = {false}; /* braces of a struct or namespace are still program scope */
-    int depth = 0, parens = 0;
-    bool scope = false, valued = false; /* since the last statement's end */
-    for (size_t i = 0; s->tokens[i].kind != END; i++) {
-        const struct token *t = &s->tokens[i];
-        bool program = depth == 0 || (depth < 64 && transparent[depth]);
-        if (is(t, "struct") || is(t, "union") || is(t, "namespace"))
-            scope = true;
-        else if (is(t, "="))
-            valued = true;
-        else if (is(t, "(") && parens++ == 0 && program && !valued && i > 0 &&
-                 s->tokens[i - 1].kind == WORD && !check_parameters(s, i))
-            return false;
-        else if (is(t, ")"))
-            parens--;
-        if (starts_statement(s, i) && !program && !check_statement(s, i))
-            return false;
-        if (is(t, "{") && ++depth < 64)
-            transparent[depth] = program && scope && !valued;
-        else if (is(t, "}"))
-            depth--;
-        if (is(t, ";") || is(t, "{") || is(t, "}"))
-            scope = valued = false;
-    }
+        return assay_soft_complain(s, s->tokens[s->n_tokens - 1].line, "brackets do not match");
     return true;
 }
 
@@ -606,7 +412,7 @@ static void finish(struct scan *s) {
         const struct constant *c = &s->constants[k];
         bool optional = false;
         for (size_t i = 0; i + 2 < s->n_tokens; i++)
-            if (is(&s->tokens[i], "is_function_constant_defined") &&
+            if (assay_soft_token_is(&s->tokens[i], "is_function_constant_defined") &&
                 s->tokens[i + 2].len == c->name.len &&
                 memcmp(s->tokens[i + 2].at, c->name.at, c->name.len) == 0)
                 optional = true;
@@ -626,8 +432,8 @@ bool assay_soft_scan(const char *text, bool strict, char **out, char *err, size_
     struct scan s = {
         .text = text, .strict = strict, .err = err, .err_size = err_size, .file = "program_source"};
     s.work = strdup(text);
-    bool ok =
-        s.work != NULL && tokenise(&s) && (!strict || check_pointers(&s)) && program_scope(&s);
+    bool ok = s.work != NULL && assay_soft_tokenise(&s) &&
+              (!strict || assay_soft_check_pointers(&s)) && program_scope(&s);
     if (ok) {
         finish(&s);
         ok = !s.body.failed && !s.tail.failed && !s.list.failed;
