@@ -481,8 +481,9 @@ EMULATED := "verify --backend cpu --isa scalar --type q4_0,q4_k,q6_k,iq3_s" \
 # One compiler will do: sites are known by function, and what is inlined differs.
 ALLOC_TEST := $(if $(filter gcc cc,$(CC_ID)),$(if $(SAN)$(CROSS),,$(BUILD)/assay-fail-alloc))
 
-# Processes and limits are the same whatever compiled the program: once plain, once with sanitizers.
-ONCE := $(patsubst %,harness/tests/%.sh,hostile limits killed)
+# Processes, limits, pages and CI files are the same whatever compiled the program: once plain, once with
+# sanitizers.
+ONCE := $(patsubst %,harness/tests/%.sh,hostile limits killed ci_files report_web report_history)
 # A library whose lines are counted can't be linked by a consumer that knows nothing of that.
 SHELL_TESTS := $(filter-out $(if $(SAN),,$(if $(filter clang,$(CC_ID)),$(ONCE))) \
                             $(if $(COVERAGE),harness/tests/install.sh),$(wildcard harness/tests/*.sh))
