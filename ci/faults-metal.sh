@@ -11,23 +11,10 @@ build=$(dirname "$assay")
 list=harness/faults/metal.tsv
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 tab=$(printf '\t')
+. "$(dirname "$0")/mutants.sh"
+
 rm -rf "$dir"
 mkdir -p "$dir"
-
-# replace OLD NEW FILE: exactly one occurrence, or an error. \n in OLD and NEW is a line end.
-replace() {
-    OLD=$1 NEW=$2 awk '
-        { text = text $0 "\n" }
-        END {
-            old = ENVIRON["OLD"]; new = ENVIRON["NEW"]
-            gsub(/\\n/, "\n", old); gsub(/\\n/, "\n", new)
-            at = index(text, old)
-            rest = at ? substr(text, at + length(old)) : ""
-            if (!at || index(rest, old))
-                exit 1
-            printf "%s%s%s", substr(text, 1, at - 1), new, rest
-        }' "$3" >"$3.new" && mv "$3.new" "$3"
-}
 
 # judge TREE MODE NAME TYPES TEXT: 0 if verify found it. A kernel that does not compile counts as
 # an error of the list.
@@ -89,14 +76,8 @@ shard() {
     done
 }
 
-i=0
-pids=
-while [ "$i" -lt "$jobs" ]; do
-    shard "$i" >"$dir/found.$i" &
-    pids="$pids $!"
-    i=$((i + 1))
-done
-for pid in $pids; do wait "$pid"; done
+lines() { shard "$1" >"$dir/found.$1"; }
+shards lines
 cat "$dir"/found.*
 found=$(cat "$dir"/found.* | grep -c '^found')
 all=$(cat "$dir"/found.* | grep -c .)

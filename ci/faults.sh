@@ -15,22 +15,10 @@ results=$dir/results.json
 jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 tab=$(printf '\t')
 
+. "$(dirname "$0")/mutants.sh"
+
 mkdir -p "$dir"
 rm -f "$results"
-
-# replace OLD NEW FILE: exactly one occurrence, or an error.
-replace() {
-    OLD=$1 NEW=$2 awk '
-        { text = text $0 "\n" }
-        END {
-            old = ENVIRON["OLD"]
-            at = index(text, old)
-            rest = at ? substr(text, at + length(old)) : ""
-            if (!at || index(rest, old))
-                exit 1
-            printf "%s%s%s", substr(text, 1, at - 1), ENVIRON["NEW"], rest
-        }' "$3" >"$3.new" && mv "$3.new" "$3"
-}
 
 # One line of the list. The tree that it compiles in holds every header of impl/, so that one of them
 # can be the file that is changed.
@@ -78,22 +66,6 @@ mutants() {
         esac
         mutant "$name" "$isa" "$types" "$source" "$file" "$old" "$new" "$text" || exit 1
     done
-}
-
-# shards COMMAND…: the command once a job, with the number of its part.
-shards() {
-    pids=
-    i=0
-    while [ "$i" -lt "$jobs" ]; do
-        "$@" "$i" &
-        pids="$pids $!"
-        i=$((i + 1))
-    done
-    status=0
-    for pid in $pids; do
-        wait "$pid" || status=1
-    done
-    return "$status"
 }
 
 # A missed fault is in the table, which decides.

@@ -2,6 +2,7 @@
 # make install: install.sh PATH/TO/assay. Staged by DESTDIR, a consumer found by pkg-config is compiled,
 # linked and run, and uninstall takes everything away again.
 set -u
+. "$(dirname "$0")/kit/kit.sh"
 
 [ $# -eq 1 ] || { echo "usage: $0 ASSAY" >&2; exit 2; }
 case $1 in /*) assay=$1 ;; *) assay=$PWD/$1 ;; esac
@@ -11,15 +12,7 @@ dir=$(mktemp -d) || exit 2
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 2' HUP INT TERM
 cd "$dir" || exit 2
-passed=0
-failed=0
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1"
-    shift
-    for line; do echo "     $line"; done
-}
-ok() { if [ "$2" -eq 0 ]; then passed=$((passed + 1)); else fail "$1" "$(head -n 5 log)"; fi; }
+ok() { if [ "$2" -eq 0 ]; then pass; else fail "$1" "$(head -n 5 log)"; fi; }
 
 target() { # TARGET: without building anew
     MAKEFLAGS='' make -s -C "$root" -o "$assay" -o "$build/libassay.a" "$1" BUILD="$build" \

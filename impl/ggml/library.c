@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ggml.h"
+#include "impl/symbols.h"
 
 #define PACKAGE_DIR "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"
 #define NOT_FOUND "ggml libraries not found (npm package @node-llama-cpp/linux-x64)"
@@ -17,14 +18,9 @@ void assay_ggml_set_dir(const char *dir) { chosen_dir = dir; }
 
 const char *assay_ggml_dir(void) { return chosen_dir; }
 
-struct symbol {
-    const char *name;
-    size_t offset; /* of the function pointer in struct assay_ggml_library */
-};
-
 /* clang-format off */
 #define IN_LIBRARY(member) offsetof(struct assay_ggml_library, member)
-static const struct symbol base_symbols[] = {
+static const struct assay_symbol base_symbols[] = {
     {"ggml_init",                           IN_LIBRARY(init)},
     {"ggml_free",                           IN_LIBRARY(free)},
     {"ggml_tensor_overhead",                IN_LIBRARY(tensor_overhead)},
@@ -53,11 +49,11 @@ static const struct symbol base_symbols[] = {
     {"ggml_backend_tensor_alloc",           IN_LIBRARY(tensor_alloc)},
     {"ggml_backend_tensor_set",             IN_LIBRARY(tensor_set)},
 };
-static const struct symbol cpu_symbols[] = {
+static const struct assay_symbol cpu_symbols[] = {
     {"ggml_get_type_traits_cpu",            IN_LIBRARY(get_type_traits_cpu)},
     {"ggml_threadpool_pause",               IN_LIBRARY(threadpool_pause)},
 };
-static const struct symbol registry_symbols[] = {
+static const struct assay_symbol registry_symbols[] = {
     {"ggml_backend_set_n_threads",          IN_LIBRARY(set_n_threads)},
     {"ggml_backend_dev_get_extra_bufts",    IN_LIBRARY(get_extra_bufts)},
     {"ggml_threadpool_new",                 IN_LIBRARY(threadpool_new)},
@@ -68,22 +64,6 @@ static const struct symbol registry_symbols[] = {
 /* clang-format on */
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* ISO C has no conversion from an object pointer to a function pointer; POSIX has the same bits. */
-static void set_function(struct assay_ggml_library *lib, size_t offset, void *address) {
-    memcpy((char *)lib + offset, &address, sizeof address);
-}
-
-static const char *load_symbols(struct assay_ggml_library *lib, void *handle,
-                                const struct symbol *symbols, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        void *address = dlsym(handle, symbols[i].name);
-        if (address == NULL)
-            return symbols[i].name;
-        set_function(lib, symbols[i].offset, address);
-    }
-    return NULL;
-}
 
 /* 0: does not run here. A build for one machine has no score. */
 static int score_of(void *handle) {
@@ -178,7 +158,7 @@ static const char *connect_registry(struct assay_ggml_library *lib) {
         address = lib->reg_get_proc_address(reg, registry_symbols[i].name);
         if (address == NULL)
             return registry_symbols[i].name;
-        set_function(lib, registry_symbols[i].offset, address);
+        assay_symbol_set(lib, registry_symbols[i].offset, address);
     }
     return NULL;
 }
@@ -205,9 +185,9 @@ static const char *load(struct assay_ggml_library *lib) {
         lib->cpu_handle = open_cpu_library(dirs[i], lib->path, sizeof lib->path);
         if (lib->cpu_handle == NULL)
             return "no ggml CPU library runs on this machine";
-        missing = load_symbols(lib, base, base_symbols, COUNT(base_symbols));
+        missing = assay_symbols_load(lib, base, base_symbols, COUNT(base_symbols));
         if (missing == NULL)
-            missing = load_symbols(lib, lib->cpu_handle, cpu_symbols, COUNT(cpu_symbols));
+            missing = assay_symbols_load(lib, lib->cpu_handle, cpu_symbols, COUNT(cpu_symbols));
         if (missing == NULL) {
             lib->log_set(discard_log, NULL);
             missing = connect_registry(lib);

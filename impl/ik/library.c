@@ -3,21 +3,16 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ik.h"
+#include "impl/symbols.h"
 
 #define BUILT_LIBRARY "build/peers/ik/libggml.so" /* where ci/peer-ik.sh puts it */
 
-struct symbol {
-    const char *name;
-    size_t offset; /* of the function pointer in struct assay_ik_library */
-};
-
 /* clang-format off */
 #define IN_LIBRARY(member) offsetof(struct assay_ik_library, member)
-static const struct symbol symbols[] = {
+static const struct assay_symbol symbols[] = {
     {"ggml_init",             IN_LIBRARY(init)},
     {"ggml_free",             IN_LIBRARY(free)},
     {"ggml_tensor_overhead",  IN_LIBRARY(tensor_overhead)},
@@ -40,6 +35,7 @@ static const struct symbol symbols[] = {
 static const char *load(struct assay_ik_library *lib) {
     const char *asked = getenv("ASSAY_IK_LIB");
     static char why[256];
+    const char *missing;
     void *handle;
 
     lib->path = asked != NULL && *asked != '\0' ? asked : BUILT_LIBRARY;
@@ -52,16 +48,11 @@ static const char *load(struct assay_ik_library *lib) {
         snprintf(why, sizeof why, "ik_llama.cpp library: %s", dlerror());
         return why;
     }
-    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
-        void *address = dlsym(handle, symbols[i].name);
-        if (address == NULL) {
-            snprintf(why, sizeof why, "%s lacks %s", lib->path, symbols[i].name);
-            dlclose(handle);
-            return why;
-        }
-        /* ISO C has no conversion from an object pointer to a function pointer; POSIX has the same
-         * bits. */
-        memcpy((char *)lib + symbols[i].offset, &address, sizeof address);
+    missing = assay_symbols_load(lib, handle, symbols, sizeof symbols / sizeof symbols[0]);
+    if (missing != NULL) {
+        snprintf(why, sizeof why, "%s lacks %s", lib->path, missing);
+        dlclose(handle);
+        return why;
     }
     return NULL;
 }
