@@ -1,5 +1,5 @@
 # What the makers of faulty kernels share. Wants $jobs, how many run at once.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 # replace OLD NEW FILE: exactly one occurrence, or an error. \n in OLD and NEW is a line end.
 replace() {
